@@ -1,0 +1,132 @@
+// The schema: every op of tapegrad, one line each, and the only place that knows them all. Pure
+// data; includes nothing. A reader defines the macros it wants and includes this file; the others
+// vanish.
+//
+// From a line come the opcode, the kernels of every instruction set, what the tape keeps, the
+// TypeScript function and method with their types, the derivative for gradients of gradients, the
+// row in docs/ops.md, and the test and bench cases.
+//
+//   types   FLOAT   float32, float64; integer inputs are cast to float32 first, as PyTorch does
+//           NUMBER  these and int32
+//   keeps   what the backward rule reads: inputs X, Y, the result (Y of a unary, Z of a binary op)
+//   rules   x, y inputs (y is the RESULT in a unary rule), z the result of a binary op, g the
+//   incoming
+//           gradient, p0 p1 the attributes. Operators + - * / and comparisons, select(c, a, b) and
+//           the names of other ops. The same text is compiled for C++ and replayed by the tape.
+//   attrs   "name:kind=default …"; kinds: number, flag, axis (one), axes (null, one or many),
+//   shape,
+//           pairs ([before, after] per axis), dtype. No default: required.
+
+#ifndef TG_UNARY
+#define TG_UNARY(name, types, keeps, forward, dx, attrs, doc)
+#endif
+#ifndef TG_BINARY
+#define TG_BINARY(name, types, keeps, forward, dx, dy, attrs, doc)
+#endif
+#ifndef TG_LOSS  // a binary op of (prediction, target), offered under losses with a reduction
+#define TG_LOSS(name, keeps, forward, dx, dy, attrs, doc) \
+  TG_BINARY(name, FLOAT, keeps, forward, dx, dy, attrs, doc)
+#endif
+#ifndef TG_COMPARE  // two numbers to bool; no gradient
+#define TG_COMPARE(name, forward, doc)
+#endif
+#ifndef TG_REDUCE  // over axes; types as above; result: SAME dtype or INDEX (int32)
+#define TG_REDUCE(name, types, result, attrs, doc)
+#endif
+#ifndef TG_OP  // everything with a shape rule of its own, named inputs ("a b", or "xs…" for a list)
+#define TG_OP(name, inputs, attrs, doc)
+#endif
+#ifndef TG_INTERNAL  // as TG_OP; serves the tape and has no public function
+#define TG_INTERNAL(name, inputs, attrs, doc) TG_OP(name, inputs, attrs, doc)
+#endif
+
+// clang-format off
+TG_UNARY(neg, NUMBER, NONE, -x, -g, "", "-x.")
+TG_UNARY(abs, NUMBER, X, abs(x), g * sign(x), "", "|x|; the subgradient at 0 is 0.")
+TG_UNARY(sign, NUMBER, NONE, sign(x), 0, "", "-1, 0 or 1; NaN stays NaN. Gradient 0.")
+TG_UNARY(square, NUMBER, X, x * x, 2 * x * g, "", "x².")
+TG_UNARY(exp, FLOAT, Y, exp(x), g * y, "", "eˣ.")
+TG_UNARY(expm1, FLOAT, Y, expm1(x), g * (y + 1), "", "eˣ - 1, exact for small x.")
+TG_UNARY(log, FLOAT, X, log(x), g / x, "", "Natural logarithm.")
+TG_UNARY(log1p, FLOAT, X, log1p(x), g / (1 + x), "", "log(1 + x), exact for small x.")
+TG_UNARY(sqrt, FLOAT, Y, sqrt(x), g / (2 * y), "", "Square root.")
+TG_UNARY(rsqrt, FLOAT, Y, rsqrt(x), -0.5 * g * y * y * y, "", "1 / √x.")
+TG_UNARY(reciprocal, FLOAT, Y, 1 / x, -(g * y * y), "", "1 / x.")
+TG_UNARY(sin, FLOAT, X, sin(x), g * cos(x), "", "Sine of x in radians.")
+TG_UNARY(cos, FLOAT, X, cos(x), -(g * sin(x)), "", "Cosine of x in radians.")
+TG_UNARY(tanh, FLOAT, Y, tanh(x), g * (1 - y * y), "", "Hyperbolic tangent.")
+TG_UNARY(sigmoid, FLOAT, Y, sigmoid(x), g * y * (1 - y), "", "1 / (1 + e⁻ˣ).")
+TG_UNARY(erf, FLOAT, X, erf(x), g * 1.1283791670955126 * exp(-(x * x)), "", "Error function.")
+TG_UNARY(relu, NUMBER, Y, select(x < 0, 0, x), select(y <= 0, 0, g), "", "max(x, 0); NaN passes. The subgradient at 0 is 0.")
+TG_UNARY(leakyRelu, FLOAT, X, select(x > 0, x, p0 * x), select(x > 0, g, p0 * g), "negativeSlope:number=0.01", "x where x > 0, else negativeSlope · x.")
+TG_UNARY(elu, FLOAT, XY, select(x > 0, x, p0 * expm1(x)), select(x > 0, g, g * (y + p0)), "alpha:number=1", "x where x > 0, else alpha · (eˣ - 1). Clevert et al. 2016.")
+TG_UNARY(softplus, FLOAT, X, softplus(x), g * sigmoid(x), "", "log(1 + eˣ), without overflow.")
+TG_UNARY(silu, FLOAT, X, x * sigmoid(x), g * sigmoid(x) * (1 + x * (1 - sigmoid(x))), "", "x · sigmoid(x), also called swish.")
+TG_UNARY(geluErf, FLOAT, X, 0.5 * x * (1 + erf(0.7071067811865476 * x)), g * (0.5 * (1 + erf(0.7071067811865476 * x)) + 0.3989422804014327 * x * exp(-0.5 * x * x)), "", "x · Φ(x) with the exact normal distribution. Hendrycks & Gimpel 2016.")
+TG_UNARY(geluTanh, FLOAT, X, 0.5 * x * (1 + tanh(x * (0.7978845608028654 + 0.035677408136300125 * x * x))), g * (0.5 * (1 + tanh(x * (0.7978845608028654 + 0.035677408136300125 * x * x))) + 0.5 * x * (1 - square(tanh(x * (0.7978845608028654 + 0.035677408136300125 * x * x)))) * (0.7978845608028654 + 0.10703222440890037 * x * x)), "", "The tanh approximation of GELU.")
+TG_UNARY(clamp, FLOAT, X, minimum(maximum(x, p0), p1), select(x < p0, 0, select(x > p1, 0, g)), "min:number=-Infinity max:number=Infinity", "x limited to [min, max]; NaN passes.")
+
+TG_BINARY(add, NUMBER, NONE, x + y, g, g, "", "x + y.")
+TG_BINARY(sub, NUMBER, NONE, x - y, g, -g, "", "x - y.")
+TG_BINARY(mul, NUMBER, XY, x * y, g * y, g * x, "", "x · y, element by element.")
+TG_BINARY(div, FLOAT, XY, x / y, g / y, -(g / y) * (x / y), "", "x / y.")
+TG_BINARY(maximum, NUMBER, XY, maximum(x, y), select(x > y, g, select(x < y, 0, 0.5 * g)), select(y > x, g, select(y < x, 0, 0.5 * g)), "", "The larger of two, NaN if either is. Ties share the gradient.")
+TG_BINARY(minimum, NUMBER, XY, minimum(x, y), select(x < y, g, select(x > y, 0, 0.5 * g)), select(y < x, g, select(y > x, 0, 0.5 * g)), "", "The smaller of two, NaN if either is. Ties share the gradient.")
+TG_BINARY(pow, FLOAT, XYZ, pow(x, y), select(y == 0, 0, g * y * pow(x, y - 1)), select(x == 0, 0, g * z * log(x)), "", "xʸ.")
+
+TG_LOSS(squaredError, XY, 0.5 * (x - y) * (x - y), g * (x - y), g * (y - x), "", "½(f - y)².")
+TG_LOSS(meanSquaredError, XY, (x - y) * (x - y), 2 * g * (x - y), 2 * g * (y - x), "", "(f - y)².")
+TG_LOSS(binaryCrossEntropyWithLogits, XY, softplus(-abs(x)) + select(x > 0, x * (1 - y), -(x * y)), g * (sigmoid(x) - y), -(g * x), "", "-y log σ(f) - (1 - y) log(1 - σ(f)) from logits f, without overflow; y in [0, 1].")
+
+TG_COMPARE(equal, x == y, "x = y; NaN equals nothing.")
+TG_COMPARE(notEqual, x != y, "x ≠ y.")
+TG_COMPARE(less, x < y, "x < y.")
+TG_COMPARE(lessEqual, x <= y, "x ≤ y.")
+TG_COMPARE(greater, x > y, "x > y.")
+TG_COMPARE(greaterEqual, x >= y, "x ≥ y.")
+
+TG_REDUCE(sum, NUMBER, SAME, "axis:axes=null keepDims:flag=false", "Sum over axes; null reduces all.")
+TG_REDUCE(mean, FLOAT, SAME, "axis:axes=null keepDims:flag=false", "Mean over axes.")
+TG_REDUCE(max, NUMBER, SAME, "axis:axes=null keepDims:flag=false", "Maximum over axes; NaN if any is. Ties share the gradient.")
+TG_REDUCE(min, NUMBER, SAME, "axis:axes=null keepDims:flag=false", "Minimum over axes; NaN if any is. Ties share the gradient.")
+TG_REDUCE(logSumExp, FLOAT, SAME, "axis:axes=null keepDims:flag=false", "log Σ eˣ over axes, without overflow.")
+TG_REDUCE(variance, FLOAT, SAME, "axis:axes=null correction:number=1 keepDims:flag=false", "Σ(x - mean)² / (n - correction) over axes.")
+TG_REDUCE(argmax, NUMBER, INDEX, "axis:axes=null keepDims:flag=false", "Index of the first maximum along one axis (null: in the flattened tensor); NaN counts as largest.")
+TG_REDUCE(argmin, NUMBER, INDEX, "axis:axes=null keepDims:flag=false", "Index of the first minimum along one axis (null: in the flattened tensor); NaN counts as smallest.")
+
+TG_OP(softmax, "x", "axis:axis=-1", "eˣ / Σ eˣ along an axis.")
+TG_OP(logSoftmax, "x", "axis:axis=-1", "x - log Σ eˣ along an axis.")
+TG_OP(matmul, "a b", "", "Matrix product of the last two axes; the others broadcast; vectors as in NumPy.")
+TG_OP(linear, "x weight bias", "", "x · weightᵀ + bias with x [..., in], weight [out, in], bias [out].")
+TG_OP(where, "condition x y", "", "x where condition is true (non-zero), else y; the three broadcast.")
+TG_OP(reshape, "x", "shape:shape", "The same elements in another shape; one size may be -1.")
+TG_OP(permute, "x", "axes:axes", "Axes reordered; no copy.")
+TG_OP(broadcastTo, "x", "shape:shape", "Repeated along new axes and axes of size 1; no copy.")
+TG_OP(slice, "x", "axis:axis start:number end:number=Infinity step:number=1", "Elements start … end - 1 along an axis; negatives count from the end; no copy.")
+TG_OP(concat, "xs…", "axis:axis=0", "Joined along an existing axis.")
+TG_OP(indexSelect, "x index", "axis:axis=0", "The slices of x that the 1-d int32 index names, along an axis.")
+TG_OP(pad, "x", "padding:pairs value:number=0", "Surrounded by value: [before, after] for each axis.")
+TG_OP(cast, "x", "dtype:dtype", "The same numbers in another dtype; to int32 rounds toward zero, NaN becomes 0.")
+TG_OP(clone, "x", "", "A contiguous copy.")
+
+TG_INTERNAL(softmaxBackward, "g y", "axis:axis", "y (g - Σ g y).")
+TG_INTERNAL(logSoftmaxBackward, "g y", "axis:axis", "g - eʸ Σ g.")
+TG_INTERNAL(crossEntropy, "logits target", "", "Per row of [n, classes]: log Σ eˣ - x[target], or Σ t (log Σ eˣ - x) for a float target [n, classes].")
+TG_INTERNAL(crossEntropyBackward, "g logits target", "", "g (softmax(logits) Σ t - t).")
+TG_INTERNAL(sumTo, "x", "shape:shape", "Summed over the axes along which shape was broadcast: the adjoint of broadcastTo.")
+TG_INTERNAL(indexAdd, "g index", "axis:axis size:number", "Zeros of the given size along axis, with the slices of g added at index: the adjoint of indexSelect.")
+TG_INTERNAL(full, "", "shape:shape dtype:dtype value:number", "A constant.")
+TG_INTERNAL(arange, "", "count:number dtype:dtype start:number step:number", "start + i · step.")
+TG_INTERNAL(eye, "", "rows:number columns:number dtype:dtype", "Ones on the diagonal.")
+TG_INTERNAL(uniform, "", "shape:shape dtype:dtype low:number high:number seed:number stream:number", "Uniform in [low, high) from Philox4x32-10 keyed by (seed, stream), counter = element.")
+TG_INTERNAL(normal, "", "shape:shape dtype:dtype mean:number deviation:number seed:number stream:number", "Normal, by Box–Muller, keyed as uniform.")
+TG_INTERNAL(randint, "", "shape:shape dtype:dtype low:number high:number seed:number stream:number", "Integers in [low, high), keyed as uniform.")
+// clang-format on
+
+#undef TG_UNARY
+#undef TG_BINARY
+#undef TG_LOSS
+#undef TG_COMPARE
+#undef TG_REDUCE
+#undef TG_OP
+#undef TG_INTERNAL
