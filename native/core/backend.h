@@ -1,0 +1,53 @@
+// What a device is to the rest: a table of functions. The CPU's is compiled in; others are loaded.
+#pragma once
+
+#include "op.h"
+
+namespace tg {
+
+class ThreadPool;
+struct Storage;
+
+// What a kernel may use besides its operands. One per environment.
+struct ExecContext {
+  ThreadPool* threads;
+  Error* error;
+  // Scratch of at least `bytes`, 64-byte aligned, valid until the next call or the op's end; null
+  // when memory is short (return error->set(Status::out_of_memory, …) then).
+  void* (*scratch)(void* owner, size_t bytes);
+  void* owner;
+  // Which kernel ran last, for tests: "avx512", "relu", "float32", "".
+  struct Trace {
+    const char *isa, *kernel, *dtype, *variant;
+  } trace;
+};
+
+// One parameter of a fused optimizer update: flat arrays of n elements of one dtype; states as the
+// rule's line in schema/optimizers.h counts them. All arrays are distinct.
+struct OptimizerItem {
+  void* parameter;
+  const void* gradient;
+  void* state[4];
+  int64_t count;
+  DType dtype;
+};
+
+struct Backend {
+  uint32_t abi;
+  const char* name;  // "cpu"
+  Status (*run)(ExecContext*, const OpCall*);
+  // Applies optimizer rule `rule` (see schema/optimizers.h) with its numbers to all items.
+  Status (*optimize)(ExecContext*, int rule, const double* numbers, const OptimizerItem* items,
+                     int n);
+  // √Σ g² over all items' gradients, in double; and gradients *= factor / clipped to [-limit,
+  // limit].
+  Status (*gradient_norm)(ExecContext*, const OptimizerItem* items, int n, double* norm);
+  Status (*scale)(ExecContext*, const TensorView* tensors, int n, double factor);
+  Status (*clip)(ExecContext*, const TensorView* tensors, int n, double limit);
+  // y += x, elementwise, both contiguous or of equal strides over dense memory, one dtype.
+  Status (*accumulate)(ExecContext*, const TensorView* y, const TensorView* x);
+};
+
+constexpr uint32_t kBackendAbi = 1;
+
+}  // namespace tg

@@ -1,0 +1,213 @@
+#include "engine.h"
+
+#include <cstring>
+
+namespace tg {
+
+namespace {
+
+// A tensor without dimensions over a number in `memory`.
+void scalar_view(double value, DType dtype, double* memory, TensorView* view) {
+  view->dtype = dtype;
+  view->data = memory;
+  const float f = static_cast<float>(value);
+  const int32_t n =
+      value >= -2147483648.0 && value <= 2147483647.0 ? static_cast<int32_t>(value) : 0;
+  const uint8_t truth = value != 0;
+  switch (dtype) {
+    case DType::float32:
+      std::memcpy(memory, &f, sizeof f);
+      break;
+    case DType::float64:
+      *memory = value;
+      break;
+    case DType::int32:
+      std::memcpy(memory, &n, sizeof n);
+      break;
+    case DType::boolean:
+      std::memcpy(memory, &truth, sizeof truth);
+      break;
+  }
+}
+
+}  // namespace
+
+Engine::Engine(const Backend& backend, size_t limit, int threads)
+    : backend_(backend), pool_(limit), threads_(threads) {
+  context_ = ExecContext{&threads_, &error_, scratch, this, {"", "", "", ""}};
+}
+
+Engine::~Engine() {
+  for (uint32_t i = 0; i < table_.slots(); ++i)
+    if (table_.at(i).storage) release(i);
+  if (scratch_) pool_.release(scratch_);
+}
+
+void* Engine::scratch(void* owner, size_t bytes) {
+  Engine& self = *static_cast<Engine*>(owner);
+  if (self.scratch_ && self.scratch_->bytes >= bytes) return self.scratch_->data;
+  if (self.scratch_) self.pool_.release(self.scratch_);
+  self.scratch_ = self.allocate(bytes);
+  return self.scratch_ ? self.scratch_->data : nullptr;
+}
+
+Storage* Engine::allocate(size_t bytes) {
+  Storage* storage = pool_.allocate(bytes);
+  if (!storage && relief.free_some && relief.free_some(relief.arg, bytes))
+    storage = pool_.allocate(bytes);
+  return storage;
+}
+
+bool Engine::busy(uint32_t slot) const {
+  if (n_busy_ == 0) return false;
+  const double handle = table_.handle_of(slot);
+  for (int i = 0; i < n_busy_; ++i)
+    if (busy_[i] == handle) return true;
+  return false;
+}
+
+Status Engine::out_of_memory(const char* what, size_t bytes) {
+  return error_.set(
+      Status::out_of_memory,
+      "%s: %zu more bytes are needed, %zu are in use and the limit is %zu: dispose of tensors, use "
+      "tidy, or raise memory.limit",
+      what, bytes, pool_.live_bytes(), pool_.limit());
+}
+
+Status Engine::find(const char* what, double handle, Tensor** tensor) {
+  *tensor = table_.find(handle);
+  if (*tensor) return Status::ok;
+  return error_.set(Status::disposed,
+                    "%s: a tensor was used after it was disposed of (by dispose, using or tidy, or "
+                    "as an intermediate "
+                    "result freed by backward: see retainGraph)",
+                    what);
+}
+
+Status Engine::add(Storage* storage, const TensorView& view, uint32_t* out) {
+  Tensor* tensor = table_.add(out);
+  if (!tensor) {
+    pool_.release(storage);
+    return error_.set(Status::out_of_memory, "there are too many tensors: %u", table_.live());
+  }
+  tensor->storage = storage;
+  tensor->view = view;
+  return Status::ok;
+}
+
+Status Engine::create(DType dtype, const Shape& shape, uint32_t* out) {
+  TensorView view;
+  view.dtype = dtype;
+  view.shape = shape;
+  int64_t count;
+  if (!checked_count(shape, &count)) {
+    char text[kShapeText];
+    return error_.set(Status::range_error, "tensor: shape %s has too many elements",
+                      print(shape, text));
+  }
+  contiguous_strides(shape, view.strides);
+  Storage* storage = allocate(view.bytes());
+  if (!storage) return out_of_memory("tensor", view.bytes());
+  view.data = storage->data;
+  return add(storage, view, out);
+}
+
+Status Engine::run(Op op, const double* handles, int count, uint32_t scalars, const double* attrs,
+                   int n_attrs, uint32_t* out) {
+  constexpr int kMaxInputs = 6;
+  if (count > kMaxInputs) return error_.set(Status::internal, "%s: %d inputs", name_of(op), count);
+  const Busy busy(*this, handles, count);
+  TensorView views[kMaxInputs];
+  Tensor* inputs[kMaxInputs] = {};
+  double numbers[kMaxInputs];
+  const Tensor* typed = nullptr;
+  for (int i = 0; i < count; ++i) {
+    if (scalars >> i & 1) continue;
+    TG_TRY(find(name_of(op), handles[i], &inputs[i]));
+    views[i] = inputs[i]->view;
+    if (!typed && !(op == op_where && i == 0)) typed = inputs[i];
+  }
+  for (int i = 0; i < count; ++i) {
+    if (!(scalars >> i & 1)) continue;
+    if (!typed && op != op_where)
+      return error_.set(Status::type_error, "%s: at least one input must be a tensor", name_of(op));
+    scalar_view(handles[i], typed ? typed->view.dtype : DType::float32, &numbers[i], &views[i]);
+  }
+  return execute(op, views, inputs, count, attrs, n_attrs, out);
+}
+
+Status Engine::run_list(Op op, const double* handles, int count, const double* attrs, int n_attrs,
+                        uint32_t* out) {
+  const Busy busy(*this, handles, count);
+  Storage* list = allocate(static_cast<size_t>(count) * (sizeof(TensorView) + sizeof(Tensor*)));
+  if (!list) return out_of_memory(name_of(op), static_cast<size_t>(count) * sizeof(TensorView));
+  TensorView* views = static_cast<TensorView*>(list->data);
+  Tensor** inputs = reinterpret_cast<Tensor**>(views + count);
+  Status status = Status::ok;
+  for (int i = 0; i < count && status == Status::ok; ++i) {
+    status = find(name_of(op), handles[i], &inputs[i]);
+    if (status == Status::ok) views[i] = inputs[i]->view;
+  }
+  if (status == Status::ok) status = execute(op, views, inputs, count, attrs, n_attrs, out);
+  pool_.release(list);
+  return status;
+}
+
+Status Engine::execute(Op op, const TensorView* views, Tensor* const* inputs, int count,
+                       const double* attrs, int n_attrs, uint32_t* out) {
+  Inference inferred;
+  TG_TRY(infer(op, views, count, attrs, n_attrs, &error_, &inferred));
+  TensorView& result = inferred.call.out;
+  if (inferred.is_view) {
+    if (!inputs[0]) return error_.set(Status::type_error, "%s: x must be a tensor", name_of(op));
+    Storage* storage = inputs[0]->storage;
+    result.data = static_cast<char*>(views[0].data) +
+                  inferred.view_offset * static_cast<int64_t>(size_of(result.dtype));
+    pool_.retain(storage);
+    return add(storage, result, out);
+  }
+  Storage* storage = allocate(result.bytes());
+  if (!storage) return out_of_memory(name_of(op), result.bytes());
+  result.data = storage->data;
+  const Status status = backend_.run(&context_, &inferred.call);
+  if (status != Status::ok) {
+    pool_.release(storage);
+    return status;
+  }
+  return add(storage, result, out);
+}
+
+Status Engine::zeros_like(double handle, uint32_t* out) {
+  const Busy busy(*this, &handle, 1);
+  Tensor* tensor;
+  TG_TRY(find("zerosLike", handle, &tensor));
+  TensorView view = tensor->view;
+  int order[kMaxDims];
+  if (!view.dense(order)) contiguous_strides(view.shape, view.strides);
+  Storage* storage = allocate(view.bytes());
+  if (!storage) return out_of_memory("zerosLike", view.bytes());
+  std::memset(storage->data, 0, view.bytes());
+  view.data = storage->data;
+  return add(storage, view, out);
+}
+
+Status Engine::read(double handle, void* to, size_t bytes) {
+  const Busy busy(*this, &handle, 1);
+  Tensor* tensor;
+  TG_TRY(find("data", handle, &tensor));
+  if (bytes != tensor->view.bytes())
+    return error_.set(Status::range_error, "data: the array holds %zu bytes, but the tensor %zu",
+                      bytes, tensor->view.bytes());
+  OpCall call{op_clone, &tensor->view, 1, tensor->view, {}};
+  call.out.data = to;
+  contiguous_strides(call.out.shape, call.out.strides);
+  return backend_.run(&context_, &call);
+}
+
+void Engine::release(uint32_t slot) {
+  Storage* storage = table_.at(slot).storage;
+  table_.remove(slot);
+  pool_.release(storage);
+}
+
+}  // namespace tg

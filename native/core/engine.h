@@ -1,0 +1,107 @@
+// One environment's tensors, memory, threads and backend. The binding is a thin skin over this
+// class, and native tests use it without Node. Not thread-safe: it lives on its JavaScript thread.
+#pragma once
+
+#include "backend.h"
+#include "infer.h"
+#include "tensor_table.h"
+#include "thread_pool.h"
+
+namespace tg {
+
+class Engine {
+ public:
+  // `limit`: byte budget of live tensors; `threads`: kernels' threads, the caller included.
+  Engine(const Backend& backend, size_t limit, int threads);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Runs op on the tensors behind `handles` and puts the result into the table. Where bit i of
+  // `scalars` is set, handles[i] is no handle but a number, of the dtype of the first tensor among
+  // the inputs (after a condition).
+  Status run(Op op, const double* handles, int count, uint32_t scalars, const double* attrs,
+             int n_attrs, uint32_t* out);
+  // As run, with a list of any length (concat).
+  Status run_list(Op op, const double* handles, int count, const double* attrs, int n_attrs,
+                  uint32_t* out);
+  // A new contiguous tensor whose memory the caller fills before anything else happens.
+  Status create(DType dtype, const Shape& shape, uint32_t* out);
+  // Zeros with the shape, dtype and memory order of another tensor.
+  Status zeros_like(double handle, uint32_t* out);
+  // Row-major copy into `to`, which has room for `bytes` and must be exactly as large as the
+  // tensor.
+  Status read(double handle, void* to, size_t bytes);
+  // Overwrites the elements of `handle` with those of `source`; same shape and dtype.
+  Status assign(double handle, double source);
+  // handle += source, in place.
+  Status accumulate(double handle, double source);
+  // One fused update. `handles` lists for each parameter: parameter, gradient, states. Checks all
+  // of them before it writes to any.
+  Status optimize(int rule, const double* handles, int count, const double* numbers, int n_numbers);
+  Status gradient_norm(const double* handles, int count, double* norm);
+  Status scale(const double* handles, int count, double factor);
+  Status clip(const double* handles, int count, double limit);
+  void release(uint32_t slot);
+
+  Status find(const char* what, double handle, Tensor** tensor);
+
+  // Whether the call under way uses this tensor. Relief must spare it: JavaScript may have dropped
+  // the object already, but a kernel is about to read the memory.
+  bool busy(uint32_t slot) const;
+
+  StoragePool& pool() { return pool_; }
+  TensorTable& table() { return table_; }
+  ThreadPool& threads() { return threads_; }
+  ExecContext& context() { return context_; }
+  const Backend& backend() const { return backend_; }
+  Error& error() { return error_; }
+  // Memory that kernels keep between calls; no tensor's.
+  size_t scratch_bytes() const { return scratch_ ? scratch_->bytes : 0; }
+
+  // Called when an allocation failed; returns true if memory was freed and another try makes sense.
+  struct Relief {
+    bool (*free_some)(void* arg, size_t bytes) = nullptr;
+    void* arg = nullptr;
+  } relief;
+
+ private:
+  struct Scratch {
+    StoragePool* pool;
+    Storage* storage = nullptr;
+    ~Scratch() {
+      if (storage) pool->release(storage);
+    }
+  };
+  // Names the tensors of a call while it runs.
+  struct Busy {
+    Engine& engine;
+    Busy(Engine& e, const double* handles, int count) : engine(e) {
+      e.busy_ = handles;
+      e.n_busy_ = count;
+    }
+    ~Busy() { engine.n_busy_ = 0; }
+  };
+  static void* scratch(void* owner, size_t bytes);
+  Storage* allocate(size_t bytes);
+  Status out_of_memory(const char* what, size_t bytes);
+  Status execute(Op op, const TensorView* views, Tensor* const* inputs, int count,
+                 const double* attrs, int n_attrs, uint32_t* out);
+  Status add(Storage* storage, const TensorView& view, uint32_t* out);
+  Status collect(const char* what, const double* handles, int count, TensorView* views);
+  Status collect_item(const char* what, const double* handles, int states, OptimizerItem* item,
+                      Scratch* copies);
+  Status materialise(const TensorView& source, const TensorView& layout, Scratch* copy);
+
+  const Backend& backend_;
+  Error error_;
+  StoragePool pool_;
+  TensorTable table_;
+  ThreadPool threads_;
+  Storage* scratch_ = nullptr;
+  const double* busy_ = nullptr;
+  int n_busy_ = 0;
+  ExecContext context_;
+};
+
+}  // namespace tg

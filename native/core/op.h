@@ -1,0 +1,51 @@
+// Attributes and the call that every backend executes.
+#pragma once
+
+#include "opcode.h"
+#include "shape.h"
+
+namespace tg {
+
+// The name of an op as users know it; for a fused backward kernel the forward op's with "
+// (backward)".
+const char* name_of(Op op);
+
+// A tensor as a kernel sees it. Strides count elements; the memory belongs to the caller.
+struct TensorView {
+  void* data = nullptr;
+  DType dtype = DType::float32;
+  Shape shape;
+  int64_t strides[kMaxDims] = {};
+
+  bool contiguous() const;
+  // Whether the elements fill a block without gaps or overlaps, in any axis order. If so, `order`
+  // lists the axes from the outermost in memory to the innermost.
+  bool dense(int* order) const;
+  size_t bytes() const { return static_cast<size_t>(shape.count()) * size_of(dtype); }
+};
+
+// Attributes after validation: which fields an op reads is said by its line in the schema.
+struct Attrs {
+  double p[4] =
+      {};        // numbers of elementwise ops (p0, p1); value, low, high; correction; start, step
+  int axis = 0;  // normalised: 0 … ndim-1
+  uint32_t axes = 0;  // bit set of reduced axes
+  bool keep_dims = false;
+  int order[kMaxDims] = {};  // permute
+  Shape shape;               // reshape, broadcastTo, sumTo, creation
+  int64_t pads[2 * kMaxDims] = {};
+  int64_t start = 0, end = 0, step = 1;
+  DType dtype = DType::float32;
+  uint64_t seed = 0, stream = 0;
+};
+
+// One op on concrete memory. `out` is contiguous, was allocated by the caller and aliases no input.
+struct OpCall {
+  Op op;
+  const TensorView* in;
+  int n_in;
+  TensorView out;
+  Attrs attrs;
+};
+
+}  // namespace tg

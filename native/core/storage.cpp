@@ -1,0 +1,107 @@
+#include "storage.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace tg {
+
+namespace {
+constexpr size_t kAlignment = 64;
+// How much freed memory the pool may hold back for the next step.
+constexpr size_t kCacheBytes = size_t{256} << 20;
+
+size_t read_limit(const char* path) {
+  std::FILE* file = std::fopen(path, "re");
+  if (!file) return SIZE_MAX;
+  unsigned long long value = 0;
+  const int read = std::fscanf(file, "%llu", &value);  // "max" reads nothing
+  std::fclose(file);
+  return read == 1 ? static_cast<size_t>(value) : SIZE_MAX;
+}
+}  // namespace
+
+size_t system_memory() {
+  const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  size_t bytes =
+      pages > 0 && page > 0 ? static_cast<size_t>(pages) * static_cast<size_t>(page) : SIZE_MAX;
+  constexpr const char* kLimits[] = {"/sys/fs/cgroup/memory.max",
+                                     "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+  for (const char* path : kLimits) {
+    const size_t limit = read_limit(path);
+    if (limit < bytes) bytes = limit;
+  }
+  return bytes;
+}
+
+StoragePool::StoragePool(size_t limit) : limit_(limit) {}
+
+StoragePool::~StoragePool() { trim(0); }
+
+int StoragePool::class_of(size_t bytes, size_t* capacity) {
+  if (bytes < 64) bytes = 64;
+  const int log = 63 - __builtin_clzll(bytes);
+  const size_t base = size_t{1} << log, quarter = base / 4;
+  const size_t steps = (bytes - base + quarter - 1) / quarter;  // 0 … 4
+  *capacity = base + steps * quarter;
+  const int at = (log - 6) * 4 + static_cast<int>(steps);
+  return at < kClasses ? at : -1;
+}
+
+Storage* StoragePool::allocate(size_t bytes) {
+  size_t capacity;
+  if (bytes > (size_t{1} << 47)) return nullptr;
+  const int at = class_of(bytes, &capacity);
+  if (at < 0 || capacity > limit_ || live_ > limit_ - capacity) return nullptr;
+  Storage* block = free_[at];
+  if (block) {
+    free_[at] = block->next;
+    cached_ -= capacity;
+  } else {
+    // The budget covers what is cached, too.
+    if (cached_ > limit_ - live_ - capacity) trim(limit_ - live_ - capacity);
+    void* memory = std::aligned_alloc(
+        kAlignment, kAlignment + (capacity + kAlignment - 1) / kAlignment * kAlignment);
+    if (!memory) {
+      trim(0);
+      memory = std::aligned_alloc(
+          kAlignment, kAlignment + (capacity + kAlignment - 1) / kAlignment * kAlignment);
+      if (!memory) return nullptr;
+    }
+    ++system_allocations_;
+    block = static_cast<Storage*>(memory);
+    block->data = static_cast<char*>(memory) + kAlignment;
+    block->bytes = capacity;
+  }
+  block->users = 1;
+  block->next = nullptr;
+  live_ += capacity;
+  if (live_ > peak_) peak_ = live_;
+  return block;
+}
+
+void StoragePool::release(Storage* storage) {
+  if (--storage->users > 0) return;
+  size_t capacity;
+  const int at = class_of(storage->bytes, &capacity);
+  live_ -= capacity;
+  storage->next = free_[at];
+  free_[at] = storage;
+  cached_ += capacity;
+  if (cached_ > kCacheBytes) trim(kCacheBytes / 2);
+}
+
+void StoragePool::trim(size_t keep) {
+  // Large blocks first: few calls give much back, and small ones are what steps reuse.
+  for (int at = kClasses - 1; at >= 0 && cached_ > keep; --at) {
+    while (free_[at] && cached_ > keep) {
+      Storage* block = free_[at];
+      free_[at] = block->next;
+      cached_ -= block->bytes;
+      std::free(block);
+    }
+  }
+}
+
+}  // namespace tg

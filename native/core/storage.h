@@ -1,0 +1,55 @@
+// Tensor memory: a caching pool with size classes and a byte budget. Not thread-safe: each
+// environment has its own and uses it from its JavaScript thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tg {
+
+// A block of tensor memory, counted by its users. The data is 64-byte aligned and not cleared.
+struct Storage {
+  void* data;
+  size_t bytes;  // capacity: the size class, not the request
+  int64_t users;
+  Storage* next;  // in a free list
+};
+
+class StoragePool {
+ public:
+  explicit StoragePool(size_t limit);
+  ~StoragePool();
+  StoragePool(const StoragePool&) = delete;
+  StoragePool& operator=(const StoragePool&) = delete;
+
+  // A block with one user; null if live memory would pass the limit or the system has none.
+  Storage* allocate(size_t bytes);
+  void retain(Storage* storage) { ++storage->users; }
+  void release(Storage* storage);
+
+  // Gives cached blocks back to the system until at most `keep` bytes are cached.
+  void trim(size_t keep);
+
+  size_t live_bytes() const { return live_; }
+  size_t peak_bytes() const { return peak_; }
+  size_t cached_bytes() const { return cached_; }
+  size_t limit() const { return limit_; }
+  void set_limit(size_t bytes) { limit_ = bytes; }
+  void reset_peak() { peak_ = live_; }
+  // Blocks taken from the system since the start: what a step without allocation does not change.
+  uint64_t system_allocations() const { return system_allocations_; }
+
+ private:
+  // Four classes per power of two from 64 bytes to 2^47: at most a quarter of a block is unused.
+  static constexpr int kClasses = 4 * 42;
+  static int class_of(size_t bytes, size_t* capacity);
+
+  Storage* free_[kClasses] = {};
+  size_t live_ = 0, peak_ = 0, cached_ = 0, limit_;
+  uint64_t system_allocations_ = 0;
+};
+
+// The smaller of the machine's memory and the cgroup's limit.
+size_t system_memory();
+
+}  // namespace tg
