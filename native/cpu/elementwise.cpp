@@ -1,0 +1,124 @@
+#include "elementwise.h"
+
+#include "../core/thread_pool.h"
+#include "copy.h"
+
+namespace tg::cpu {
+
+namespace {
+
+constexpr int kMaxOperands = 4;
+// Operands that do not lie in order are gathered this many elements at a time, into L1.
+constexpr int64_t kChunk = 1024;
+// Elements per task: enough work to be worth a wake-up.
+constexpr int64_t kTask = 16 * kChunk;
+
+// x as out's shape sees it: stride 0 where it repeats.
+TensorView broadcast_view(const TensorView& x, const Shape& shape) {
+  TensorView view = x;
+  view.shape = shape;
+  const int lead = shape.ndim - x.shape.ndim;
+  for (int i = 0; i < shape.ndim; ++i)
+    view.strides[i] =
+        i < lead || (x.shape[i - lead] == 1 && shape[i] != 1) ? 0 : x.strides[i - lead];
+  return view;
+}
+
+void run_chunks(ElementwiseFn kernel, const OpCall& call, const GatherPlan* plans, int64_t begin,
+                int64_t end) {
+  alignas(64) char gathered[kMaxOperands][kChunk * sizeof(double)];
+  const int64_t out_size = static_cast<int64_t>(size_of(call.out.dtype));
+  for (int64_t at = begin; at < end; at += kChunk) {
+    const int64_t count = end - at < kChunk ? end - at : kChunk;
+    const void* in[kMaxOperands];
+    for (int i = 0; i < call.n_in; ++i) {
+      in[i] = plans[i].direct(at);
+      if (in[i]) continue;
+      plans[i].gather(at, count, gathered[i]);
+      in[i] = gathered[i];
+    }
+    kernel(static_cast<char*>(call.out.data) + at * out_size, in, count, call.attrs.p);
+  }
+}
+
+// Replaces views that a chunk would pick from all over memory (large transposes) by copies made at
+// once, in blocks that use whole cache lines.
+Status copy_scattered(ExecContext* ctx, const OpCall& call, TensorView* views) {
+  size_t offsets[kMaxOperands], total = 0;
+  for (int i = 0; i < call.n_in; ++i) {
+    offsets[i] = SIZE_MAX;
+    if (!GatherPlan(views[i]).scattered()) continue;
+    offsets[i] = total;
+    total += (static_cast<size_t>(views[i].shape.count()) * size_of(views[i].dtype) + 63) / 64 * 64;
+  }
+  if (total == 0) return Status::ok;
+  char* scratch = static_cast<char*>(ctx->scratch(ctx->owner, total));
+  if (!scratch)
+    return ctx->error->set(Status::out_of_memory, "%s: no memory for %zu bytes of scratch",
+                           name_of(call.op), total);
+  for (int i = 0; i < call.n_in; ++i) {
+    if (offsets[i] == SIZE_MAX) continue;
+    copy_strided(*ctx->threads, views[i], scratch + offsets[i]);
+    views[i].data = scratch + offsets[i];
+    contiguous_strides(views[i].shape, views[i].strides);
+  }
+  return Status::ok;
+}
+
+bool all_in_order(const OpCall& call) {
+  for (int i = 0; i < call.n_in; ++i)
+    if (call.in[i].shape != call.out.shape || !call.in[i].contiguous()) return false;
+  return true;
+}
+
+}  // namespace
+
+Status run_elementwise(const ElementwiseTable& table, ExecContext* ctx, const OpCall& call) {
+  // The first input that is a number decides (a condition is bool).
+  const TensorView& typed = call.in[call.op == op_where ? 1 : 0];
+  const ElementwiseFn kernel = table.fn[call.op][static_cast<int>(typed.dtype)];
+  if (!kernel)
+    return ctx->error->set(Status::type_error, "%s: not available for %s", name_of(call.op),
+                           name_of(typed.dtype));
+  const int64_t count = call.out.shape.count();
+  const int64_t out_size = static_cast<int64_t>(size_of(call.out.dtype));
+
+  if (all_in_order(call)) {
+    ctx->trace.variant = "in order";
+    auto range = [&](int64_t begin, int64_t end) {
+      const void* in[kMaxOperands];
+      for (int i = 0; i < call.n_in; ++i)
+        in[i] = static_cast<const char*>(call.in[i].data) +
+                begin * static_cast<int64_t>(size_of(call.in[i].dtype));
+      kernel(static_cast<char*>(call.out.data) + begin * out_size, in, end - begin, call.attrs.p);
+    };
+    if (count < 2 * kTask) {
+      range(0, count);
+    } else {
+      parallel(*ctx->threads, (count + kTask - 1) / kTask, [&](int64_t task) {
+        range(task * kTask, (task + 1) * kTask < count ? (task + 1) * kTask : count);
+      });
+    }
+    return Status::ok;
+  }
+
+  ctx->trace.variant = "gathered";
+  if (count == 0) return Status::ok;
+  TensorView views[kMaxOperands];
+  for (int i = 0; i < kMaxOperands; ++i)
+    views[i] = broadcast_view(call.in[i < call.n_in ? i : 0], call.out.shape);
+  TG_TRY(copy_scattered(ctx, call, views));
+  const GatherPlan plans[kMaxOperands] = {GatherPlan(views[0]), GatherPlan(views[1]),
+                                          GatherPlan(views[2]), GatherPlan(views[3])};
+  if (count < 2 * kTask) {
+    run_chunks(kernel, call, plans, 0, count);
+  } else {
+    parallel(*ctx->threads, (count + kTask - 1) / kTask, [&](int64_t task) {
+      run_chunks(kernel, call, plans, task * kTask,
+                 (task + 1) * kTask < count ? (task + 1) * kTask : count);
+    });
+  }
+  return Status::ok;
+}
+
+}  // namespace tg::cpu

@@ -1,0 +1,28 @@
+// Random tensors from the counter-based generator Philox4x32-10 (Salmon, Moraes, Dror, Shaw:
+// Parallel random numbers: as easy as 1, 2, 3; SC 2011). Element i depends on (seed, stream, i) and
+// the dtype only: not on threads, instruction set, C library or the tensor's size. Compiled once,
+// for the baseline.
+#pragma once
+
+#include "../core/backend.h"
+
+namespace tg::cpu {
+
+// The block function: ten rounds on a 128-bit counter with a 64-bit key. out may be counter.
+void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+// [attrs.p[0], attrs.p[1]): low + (high - low) k 2⁻²⁴ for float32, k 2⁻⁵³ for float64; rounding
+// never yields high. Only low if they are equal; a range_error if not low ≤ high or not finite.
+Status run_uniform(ExecContext* ctx, const OpCall& call);
+
+// Mean attrs.p[0] and standard deviation attrs.p[1], by Box–Muller in double from words of 32
+// (float32: at most 6.66 deviations) or 52 bits (float64: 8.57); errors of the logarithm, sine and
+// cosine are a few ULP of double. Finite if mean and deviation are of ordinary size.
+Status run_normal(ExecContext* ctx, const OpCall& call);
+
+// Integers in [⌈attrs.p[0]⌉, attrs.p[1]) in any dtype (bool: whether not 0), by a 64-bit
+// multiply-shift: the bias is below (high - low) 2⁻⁶⁴. A range_error if there is none, or a bound
+// is not within ±2⁵³ (±2³¹ for int32).
+Status run_randint(ExecContext* ctx, const OpCall& call);
+
+}  // namespace tg::cpu

@@ -1,0 +1,469 @@
+// Reductions over any axes and strides: finds the order of axes in which memory is best read, cuts
+// the work into units at boundaries that depend on shape and strides only, and lets the kernels
+// fold them. No kernels, no N-API.
+#include "reduce.h"
+
+#include <math.h>
+
+#include "../core/thread_pool.h"
+#include "walk.h"
+
+namespace tg::cpu {
+namespace {
+
+constexpr int64_t kTile = 512;          // outputs of a unit, at most
+constexpr int64_t kGatherRows = 32;     // rows of a gathered column block
+constexpr int64_t kUnitWork = 16384;    // elements that a unit should have, at least
+constexpr int64_t kThreadWork = 65536;  // below this, threads cost more than they give
+
+enum class Path { rows, columns, gathered_rows, gathered_columns };
+constexpr const char* kPathNames[] = {"rows", "columns", "gathered rows", "gathered columns"};
+
+// Outputs and the elements behind each of them.
+struct Plan {
+  Op op;
+  Axes kept, reduced;
+  int64_t outputs, n;  // n elements per output
+  double correction;
+  Path path;
+  int64_t width;  // outputs per tile: neighbours on the innermost kept axis
+  int64_t tiles_per_run, tiles;
+  int64_t segments, segment;  // the n elements in `segments` parts of `segment`
+  Fold fold[2];
+  int passes;
+  bool arg, largest;
+};
+
+int64_t magnitude(int64_t stride) { return stride < 0 ? -stride : stride; }
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t limit(int64_t x, int64_t low, int64_t high) { return x < low ? low : x > high ? high : x; }
+
+void choose_folds(Plan* plan) {
+  plan->passes = 1;
+  switch (plan->op) {
+    case op_max:
+    case op_argmax:
+      plan->fold[0] = kFoldMax;
+      break;
+    case op_min:
+    case op_argmin:
+      plan->fold[0] = kFoldMin;
+      break;
+    case op_logSumExp:
+      plan->fold[0] = kFoldMax, plan->fold[1] = kFoldExps, plan->passes = 2;
+      break;
+    case op_variance:
+      plan->fold[0] = kFoldSum, plan->fold[1] = kFoldSquares, plan->passes = 2;
+      break;
+    default:
+      plan->fold[0] = kFoldSum;
+  }
+  plan->arg = plan->op == op_argmax || plan->op == op_argmin;
+  plan->largest = plan->op == op_argmax;
+}
+
+void choose_path(Plan* plan) {
+  const Axis &k = plan->kept.inner(), &r = plan->reduced.inner();
+  if (k.in == 1 && k.size >= 8)
+    plan->path = Path::columns;
+  else if (r.in == 1 && (r.size >= 32 || (plan->reduced.n == 1 && (r.size >= 16 || k.size < 16))))
+    plan->path = Path::rows;
+  else if (k.size >= 16 && (plan->n < 16 || (k.in != 0 && magnitude(k.in) < magnitude(r.in))))
+    plan->path = Path::gathered_columns;
+  else
+    plan->path = Path::gathered_rows;
+  int64_t block = kRowBlock;
+  switch (plan->path) {
+    case Path::rows:
+      plan->width = limit(kUnitWork / plan->n, 1, kTile);
+      break;
+    case Path::gathered_rows:
+      plan->width = limit(2 * kUnitWork / plan->n, 8, 64);
+      break;
+    default:
+      // Even tiles of whole cache lines.
+      plan->width = divide_up(divide_up(k.size, divide_up(k.size, kTile)), 32) * 32;
+      block = plan->path == Path::columns ? kColumnBlock : kGatherRows;
+  }
+  if (plan->width > k.size) plan->width = k.size;
+  plan->tiles_per_run = divide_up(k.size, plan->width);
+  plan->tiles = plan->tiles_per_run * (plan->outputs / k.size);
+  // Too few tiles to share: cut the elements of each output, too.
+  plan->segment = plan->n;
+  if (plan->tiles < 16 && plan->outputs * plan->n >= kThreadWork) {
+    const int64_t even = divide_up(plan->n, divide_up(16, plan->tiles));
+    const int64_t worthwhile = divide_up(kUnitWork, plan->width);
+    plan->segment = divide_up(even > worthwhile ? even : worthwhile, block) * block;
+  }
+  plan->segments = divide_up(plan->n, plan->segment);
+}
+
+void make_plan(const OpCall& call, uint32_t mask, Plan* plan) {
+  const TensorView& x = call.in[0];
+  plan->op = call.op;
+  plan->correction = call.attrs.p[0];
+  plan->outputs = plan->n = 1;
+  choose_folds(plan);
+  int64_t out_stride[kMaxDims] = {};
+  for (int i = x.shape.ndim - 1; i >= 0; --i) {
+    if (mask >> i & 1) {
+      plan->n *= x.shape[i];
+    } else {
+      out_stride[i] = plan->outputs;
+      plan->outputs *= x.shape[i];
+    }
+  }
+  for (int i = 0; i < x.shape.ndim; ++i)
+    (mask >> i & 1 ? plan->reduced : plan->kept).push({x.shape[i], x.strides[i], out_stride[i], 0});
+  if (plan->outputs == 0 || plan->n == 0) return;
+  // Any order will do, except where positions are counted through several axes.
+  if (!plan->arg) plan->reduced.sort();
+  plan->kept.sort();
+  plan->reduced.coalesce();
+  plan->kept.coalesce();
+  choose_path(plan);
+}
+
+// What a tile of outputs has come to.
+struct Totals {
+  double* value;
+  int64_t* index;
+};
+
+template <class T>
+struct Reduction {
+  const Plan& plan;
+  const Reducers<T>& kernels;
+  const T* x;
+  void* out;
+
+  static constexpr bool kInteger = static_cast<T>(0.5) == 0;
+  static constexpr int64_t kPad =
+      64 / sizeof(T);  // keeps gathered rows off each other's cache sets
+
+  int64_t gather_bytes() const {
+    const int64_t size = sizeof(T);
+    if (plan.path == Path::gathered_rows)
+      return plan.width * ((plan.n < kRowBlock ? plan.n : kRowBlock) + kPad) * size;
+    return plan.path == Path::gathered_columns ? kGatherRows * (plan.width + kPad) * size : 0;
+  }
+
+  void clear(Fold fold, int64_t width, int64_t first, Totals t) const {
+    const double start = fold == kFoldMax ? -HUGE_VAL : fold == kFoldMin ? HUGE_VAL : 0;
+    for (int64_t j = 0; j < width; ++j) t.value[j] = start;
+    if (plan.arg)
+      for (int64_t j = 0; j < width; ++j) t.index[j] = first;
+  }
+
+  // value joined with what comes later in memory.
+  static double join(Fold fold, double a, double b) {
+    if (fold == kFoldMax) return b > a || b != b ? b : a;
+    if (fold == kFoldMin) return b < a || b != b ? b : a;
+    if constexpr (kInteger)
+      return static_cast<uint32_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+    return a + b;
+  }
+  bool better(double b, double a) const {
+    return (plan.largest ? b > a : b < a) || (b != b && a == a);
+  }
+
+  void join_arg(Totals t, int64_t j, double value, int64_t index) const {
+    if (!better(value, t.value[j])) return;
+    t.value[j] = value;
+    t.index[j] = index;
+  }
+
+  // Folds `count` contiguous elements, the first of them being element `at`, into output j.
+  void row(Fold fold, const T* p, int64_t at, int64_t count, const T* shift, int64_t j,
+           Totals t) const {
+    if (!plan.arg) {
+      t.value[j] = join(fold, t.value[j], kernels.rows[fold](p, count, shift ? shift[j] : T(0)));
+      return;
+    }
+    for (int64_t b = 0; b < count; b += kRowBlock) {  // found while the block is in cache
+      const int64_t some = count - b < kRowBlock ? count - b : kRowBlock;
+      const double best = kernels.rows[fold](p + b, some, T(0));
+      if (better(best, t.value[j])) {
+        t.index[j] = at + b + kernels.find(p + b, some, static_cast<T>(best));
+        t.value[j] = best;
+      }
+    }
+  }
+
+  // Folds `rows` rows of `width` neighbouring columns.
+  void columns(Fold fold, const T* p, int64_t stride, int64_t at, int64_t rows, int64_t width,
+               const T* shift, Totals t) const {
+    T best[kTile], index[kTile];
+    if (plan.arg) {
+      kernels.arg_columns[plan.largest ? 0 : 1](p, stride, rows, width, best, index);
+      for (int64_t j = 0; j < width; ++j)
+        join_arg(t, j, static_cast<double>(best[j]), at + static_cast<int64_t>(index[j]));
+      return;
+    }
+    kernels.columns[fold](p, stride, rows, width, shift, best);
+    const auto number = [](T v, bool sum) {
+      return kInteger && sum ? static_cast<double>(static_cast<uint32_t>(v))
+                             : static_cast<double>(v);
+    };
+    if (fold == kFoldMax || fold == kFoldMin)
+      for (int64_t j = 0; j < width; ++j)
+        t.value[j] = join(fold, t.value[j], number(best[j], false));
+    else
+      for (int64_t j = 0; j < width; ++j)
+        t.value[j] = join(kFoldSum, t.value[j], number(best[j], true));
+  }
+
+  // Copies elements first … first + count - 1 of `width` outputs to to[j * step_j + i * step_i].
+  void gather(const T* base, int64_t first, int64_t count, int64_t width, T* to, int64_t step_j,
+              int64_t step_i) const {
+    const int64_t kept = plan.kept.inner().in, stride = plan.reduced.inner().in;
+    Walk walk(plan.reduced, first);
+    for (int64_t i = 0; i < count;) {
+      const int64_t run = walk.run(count - i);
+      const T* from = base + walk.in();
+      T* dst = to + i * step_i;
+      if (step_j == 1 || (step_i != 1 && magnitude(kept) < magnitude(stride))) {
+        for (int64_t a = 0; a < run; ++a)
+          for (int64_t j = 0; j < width; ++j)
+            dst[a * step_i + j * step_j] = from[a * stride + j * kept];
+      } else {
+        for (int64_t j = 0; j < width; ++j)
+          for (int64_t a = 0; a < run; ++a)
+            dst[j * step_j + a * step_i] = from[j * kept + a * stride];
+      }
+      walk.advance(run);
+      i += run;
+    }
+  }
+
+  // Folds elements begin … end - 1 of the `width` outputs whose memory starts at base.
+  void accumulate(Fold fold, const T* base, int64_t width, int64_t begin, int64_t end,
+                  const T* shift, Totals t, T* buffer) const {
+    clear(fold, width, begin, t);
+    if (plan.path == Path::gathered_rows) {
+      const int64_t pitch = (plan.n < kRowBlock ? plan.n : kRowBlock) + kPad;
+      for (int64_t i = begin; i < end; i += kRowBlock) {
+        const int64_t count = end - i < kRowBlock ? end - i : kRowBlock;
+        gather(base, i, count, width, buffer, pitch, 1);
+        for (int64_t j = 0; j < width; ++j) row(fold, buffer + j * pitch, i, count, shift, j, t);
+      }
+    } else if (plan.path == Path::gathered_columns) {
+      const int64_t pitch = plan.width + kPad;
+      for (int64_t i = begin; i < end; i += kGatherRows) {
+        const int64_t count = end - i < kGatherRows ? end - i : kGatherRows;
+        gather(base, i, count, width, buffer, 1, pitch);
+        columns(fold, buffer, pitch, i, count, width, shift, t);
+      }
+    } else if (plan.path == Path::columns) {
+      Walk walk(plan.reduced, begin);
+      for (int64_t i = begin; i < end;) {
+        const int64_t rows = walk.run(end - i < kColumnBlock ? end - i : kColumnBlock);
+        columns(fold, base + walk.in(), plan.reduced.inner().in, i, rows, width, shift, t);
+        walk.advance(rows);
+        i += rows;
+      }
+    } else {
+      const int64_t kept = plan.kept.inner().in;
+      for (int64_t j = 0; j < width; ++j) {
+        Walk walk(plan.reduced, begin);
+        for (int64_t i = begin; i < end;) {
+          const int64_t run = walk.run(end - i);
+          row(fold, base + j * kept + walk.in(), i, run, shift, j, t);
+          walk.advance(run);
+          i += run;
+        }
+      }
+    }
+  }
+
+  // What the second pass subtracts: the mean, or the maximum where it is finite.
+  void set_shift(int64_t width, const double* value, T* shift) const {
+    for (int64_t j = 0; j < width; ++j) {
+      const double s = plan.op == op_variance ? value[j] / static_cast<double>(plan.n) : value[j];
+      shift[j] = plan.op == op_variance || isfinite(s) ? static_cast<T>(s) : T(0);
+    }
+  }
+
+  // Stores `width` results; `first` holds the totals of the first of two passes.
+  void finish(int64_t width, Totals t, const double* first, int64_t at, int64_t stride) const {
+    const double n = static_cast<double>(plan.n);
+    if (plan.arg) {
+      for (int64_t j = 0; j < width; ++j)
+        static_cast<int32_t*>(out)[at + j * stride] = static_cast<int32_t>(t.index[j]);
+      return;
+    }
+    T* to = static_cast<T*>(out) + at;
+    if (plan.op == op_mean) {
+      for (int64_t j = 0; j < width; ++j) to[j * stride] = static_cast<T>(t.value[j] / n);
+    } else if (plan.op == op_logSumExp) {
+      for (int64_t j = 0; j < width; ++j)
+        to[j * stride] = static_cast<T>((isfinite(first[j]) ? first[j] : 0) + log(t.value[j]));
+    } else if (plan.op == op_variance) {
+      const double freedom = n - plan.correction;
+      for (int64_t j = 0; j < width; ++j) {
+        // The squares were taken around the mean as T has it, which is off by `error`.
+        const double mean = first[j] / n, error = mean - static_cast<double>(static_cast<T>(mean));
+        const double squares = t.value[j] - n * error * error;
+        to[j * stride] = static_cast<T>((squares < 0 ? 0 : squares) / (freedom > 0 ? freedom : 0));
+      }
+    } else if (kInteger && plan.fold[0] == kFoldSum) {
+      for (int64_t j = 0; j < width; ++j)
+        to[j * stride] = static_cast<T>(static_cast<uint32_t>(static_cast<int64_t>(t.value[j])));
+    } else {
+      for (int64_t j = 0; j < width; ++j) to[j * stride] = static_cast<T>(t.value[j]);
+    }
+  }
+
+  struct Tile {
+    int64_t in, out, width;
+  };
+  Tile tile(int64_t number) const {
+    const int64_t start = number % plan.tiles_per_run * plan.width, size = plan.kept.inner().size;
+    const Walk walk(plan.kept, number / plan.tiles_per_run * size + start);
+    return {walk.in(), walk.out(), size - start < plan.width ? size - start : plan.width};
+  }
+
+  // A tile from start to end: both passes while its memory is near.
+  void whole(int64_t number, T* buffer) const {
+    double value[kTile], first[kTile];
+    int64_t index[kTile];
+    T shift[kTile];
+    const Tile s = tile(number);
+    const Totals t{value, index};
+    accumulate(plan.fold[0], x + s.in, s.width, 0, plan.n, nullptr, t, buffer);
+    if (plan.passes == 2) {
+      set_shift(s.width, value, shift);
+      for (int64_t j = 0; j < s.width; ++j) first[j] = value[j];
+      accumulate(plan.fold[1], x + s.in, s.width, 0, plan.n, shift, t, buffer);
+    }
+    finish(s.width, t, first, s.out, plan.kept.inner().out);
+  }
+
+  // One segment of a tile, in one pass; its totals lie at unit * plan.width of t.
+  void part(int pass, int64_t unit, const T* shifts, Totals t, T* buffer) const {
+    const int64_t number = unit / plan.segments, begin = unit % plan.segments * plan.segment;
+    const Tile s = tile(number);
+    const int64_t end = begin + plan.segment < plan.n ? begin + plan.segment : plan.n;
+    accumulate(plan.fold[pass], x + s.in, s.width, begin, end,
+               pass ? shifts + number * plan.width : nullptr,
+               {t.value + unit * plan.width, t.index + unit * plan.width}, buffer);
+  }
+
+  // Joins the segments of a tile, in their order, into the first.
+  void join_parts(int pass, int64_t number, Totals t) const {
+    const int64_t width = plan.width, at = number * plan.segments * width,
+                  valid = tile(number).width;
+    const Totals to{t.value + at, t.index + at};
+    for (int64_t s = 1; s < plan.segments; ++s)
+      for (int64_t j = 0; j < valid; ++j) {
+        if (plan.arg)
+          join_arg(to, j, to.value[s * width + j], to.index[s * width + j]);
+        else
+          to.value[j] = join(plan.fold[pass], to.value[j], to.value[s * width + j]);
+      }
+  }
+
+  // Outputs of nothing.
+  void fill_empty() const {
+    double value[1] = {0}, first[1] = {plan.op == op_logSumExp ? -HUGE_VAL : 0};
+    int64_t index[1] = {0};
+    for (int64_t i = 0; i < plan.outputs; ++i) finish(1, {value, index}, first, i, 1);
+  }
+
+  Status run(ExecContext* context) const;
+};
+
+int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+template <class T>
+Status Reduction<T>::run(ExecContext* context) const {
+  const int64_t units = plan.tiles * plan.segments;
+  const bool alone = units == 1 || plan.outputs * plan.n < kThreadWork;
+  const int64_t tasks = alone ? 1 : limit(4 * context->threads->size(), 1, units);
+  // Scratch: a gather buffer per task; with segments, totals per unit, shifts and first totals per
+  // tile.
+  const int64_t gather = aligned(gather_bytes());
+  const int64_t totals = plan.segments > 1 ? aligned(units * plan.width * 8) : 0;
+  const int64_t tile_totals = plan.segments > 1 ? aligned(plan.tiles * plan.width * 8) : 0;
+  const int64_t bytes = tasks * gather + 2 * totals + 2 * tile_totals;
+  char* scratch = nullptr;
+  if (bytes) {
+    scratch = static_cast<char*>(context->scratch(context->owner, static_cast<size_t>(bytes)));
+    if (!scratch)
+      return context->error->set(Status::out_of_memory, "%s: no memory for %lld bytes of scratch",
+                                 name_of(plan.op), static_cast<long long>(bytes));
+  }
+  const auto each = [&](auto&& body) {
+    parallel(*context->threads, tasks, [&](int64_t task) {
+      T* buffer = reinterpret_cast<T*>(scratch + task * gather);
+      const int64_t end = units * (task + 1) / tasks;
+      for (int64_t unit = units * task / tasks; unit < end; ++unit) body(unit, buffer);
+    });
+  };
+  if (plan.segments == 1) {
+    each([&](int64_t unit, T* buffer) { whole(unit, buffer); });
+    return Status::ok;
+  }
+  char* rest = scratch + tasks * gather;
+  const Totals t{reinterpret_cast<double*>(rest), reinterpret_cast<int64_t*>(rest + totals)};
+  double* first = reinterpret_cast<double*>(rest + 2 * totals);
+  T* shifts = reinterpret_cast<T*>(rest + 2 * totals + tile_totals);
+  for (int pass = 0; pass < plan.passes; ++pass) {
+    each([&](int64_t unit, T* buffer) { part(pass, unit, shifts, t, buffer); });
+    for (int64_t number = 0; number < plan.tiles; ++number) {
+      join_parts(pass, number, t);
+      const int64_t at = number * plan.segments * plan.width, keep = number * plan.width;
+      const Tile s = tile(number);
+      if (pass + 1 < plan.passes) {
+        set_shift(s.width, t.value + at, shifts + keep);
+        for (int64_t j = 0; j < s.width; ++j) first[keep + j] = t.value[at + j];
+      } else {
+        finish(s.width, {t.value + at, t.index + at}, first + keep, s.out, plan.kept.inner().out);
+      }
+    }
+  }
+  return Status::ok;
+}
+
+template <class T>
+Status reduce(const Reducers<T>& kernels, ExecContext* context, const OpCall& call, uint32_t mask) {
+  Plan plan{};
+  make_plan(call, mask, &plan);
+  const Reduction<T> reduction{plan, kernels, static_cast<const T*>(call.in[0].data),
+                               call.out.data};
+  context->trace.variant = kPathNames[static_cast<int>(plan.path)];
+  if (plan.outputs == 0) return Status::ok;
+  if (plan.n == 0) {
+    reduction.fill_empty();
+    return Status::ok;
+  }
+  return reduction.run(context);
+}
+
+}  // namespace
+
+Status run_reduce(const ReduceTable& table, ExecContext* context, const OpCall& call) {
+  const TensorView& x = call.in[0];
+  uint32_t mask = call.attrs.axes;
+  if (call.op == op_sumTo) {
+    // The axes that broadcasting added or stretched.
+    const Shape& to = call.out.shape;
+    const int lead = x.shape.ndim - to.ndim;
+    mask = 0;
+    for (int i = 0; i < x.shape.ndim; ++i)
+      if (i < lead || (to[i - lead] == 1 && x.shape[i] != 1)) mask |= 1u << i;
+  }
+  switch (x.dtype) {
+    case DType::float32:
+      return reduce(table.f32, context, call, mask);
+    case DType::float64:
+      return reduce(table.f64, context, call, mask);
+    case DType::int32:
+      return reduce(table.i32, context, call, mask);
+    default:
+      return context->error->set(Status::internal, "%s: no kernel for %s", name_of(call.op),
+                                 name_of(x.dtype));
+  }
+}
+
+}  // namespace tg::cpu
