@@ -1,0 +1,70 @@
+// The module: one Environment per Node.js environment, and its functions.
+#include <cstdlib>
+#include <new>
+
+#include "../cpu/backend.h"
+#include "functions.h"
+
+namespace tg::binding {
+
+namespace {
+
+struct Export {
+  const char* name;
+  napi_callback function;
+};
+constexpr Export kExports[] = {
+    {"run", run},
+    {"runList", run_list},
+    {"optimize", optimize},
+    {"gradientNorm", gradient_norm},
+    {"scale", scale},
+    {"clip", clip},
+    {"assign", assign},
+    {"accumulate", accumulate},
+    {"fromData", from_data},
+    {"zerosLike", zeros_like},
+    {"read", read},
+    {"describe", describe},
+    {"dispose", dispose},
+    {"alive", alive},
+    {"sweep", sweep},
+    {"memory", memory},
+    {"setMemoryLimit", set_memory_limit},
+    {"resetPeak", reset_peak},
+    {"setThreads", set_threads},
+    {"state", state},
+    {"trace", trace},
+    {"schema", schema},
+};
+
+}  // namespace
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  Error error;
+  const Backend* backend;
+  const char* isa;
+  const char* wanted = std::getenv("TAPEGRAD_ISA");
+  if (cpu::choose_backend(wanted && *wanted ? wanted : nullptr, &error, &backend, &isa) !=
+      Status::ok) {
+    Napi::RangeError::New(env, error.message()).ThrowAsJavaScriptException();
+    return exports;
+  }
+  Environment* self = new (std::nothrow) Environment(env, *backend, isa);
+  if (!self) {
+    Napi::Error::New(env, "tapegrad: no memory").ThrowAsJavaScriptException();
+    return exports;
+  }
+  env.SetInstanceData(self);
+  exports.Set("mailbox", self->mailbox_array());
+  for (const Export& e : kExports) {
+    napi_value function;
+    napi_create_function(env, e.name, NAPI_AUTO_LENGTH, e.function, nullptr, &function);
+    napi_set_named_property(env, exports, e.name, function);
+  }
+  return exports;
+}
+
+NODE_API_MODULE(tapegrad, init)
+
+}  // namespace tg::binding

@@ -1,0 +1,39 @@
+// The functions that the addon exports, by file.
+#pragma once
+
+#include "arguments.h"
+
+namespace tg::binding {
+
+// run.cpp: ops. Attributes are in the mailbox; the result's dtype and shape come back there.
+napi_value run(napi_env env, napi_callback_info info);  // (op, owner, …handles) -> handle
+napi_value run_list(napi_env env,
+                    napi_callback_info info);  // (op, owner, Float64Array handles) -> handle
+napi_value optimize(napi_env env, napi_callback_info info);       // (rule, handles, numbers)
+napi_value gradient_norm(napi_env env, napi_callback_info info);  // (handles) -> number
+napi_value scale(napi_env env, napi_callback_info info);          // (handles, factor)
+napi_value clip(napi_env env, napi_callback_info info);           // (handles, limit)
+napi_value assign(napi_env env, napi_callback_info info);         // (handle, source)
+napi_value accumulate(napi_env env, napi_callback_info info);     // (handle, source)
+
+// tensors.cpp: making, reading and freeing.
+napi_value from_data(napi_env env,
+                     napi_callback_info info);  // (owner, dtype, typed array); shape in the mailbox
+napi_value zeros_like(napi_env env, napi_callback_info info);  // (owner, handle) -> handle
+napi_value read(napi_env env, napi_callback_info info);        // (handle, typed array)
+napi_value describe(napi_env env,
+                    napi_callback_info info);  // (handle): dtype, shape, strides to the mailbox
+napi_value dispose(napi_env env, napi_callback_info info);  // (handle) -> was live
+napi_value alive(napi_env env, napi_callback_info info);    // (handle) -> boolean
+napi_value sweep(napi_env env, napi_callback_info info);    // () -> tensors freed
+
+// state.cpp: settings and what the addon says of itself.
+napi_value memory(napi_env env, napi_callback_info info);            // () -> {tensors, bytes, …}
+napi_value set_memory_limit(napi_env env, napi_callback_info info);  // (bytes)
+napi_value reset_peak(napi_env env, napi_callback_info info);
+napi_value set_threads(napi_env env, napi_callback_info info);  // (count)
+napi_value state(napi_env env, napi_callback_info info);        // () -> {isa, isas, threads}
+napi_value trace(napi_env env, napi_callback_info info);        // () -> which kernel ran last
+napi_value schema(napi_env env, napi_callback_info info);       // () -> JSON
+
+}  // namespace tg::binding

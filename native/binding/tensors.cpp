@@ -1,0 +1,107 @@
+#include <cstring>
+
+#include "functions.h"
+
+namespace tg::binding {
+
+napi_value from_data(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Environment& self = Environment::of(env);
+  int64_t dtype;
+  napi_typedarray_type type;
+  void* data;
+  size_t length, byte_length;
+  if (!args.integer(1, 0, kDTypes - 1, &dtype) ||
+      !args.bytes(2, &type, &data, &length, &byte_length))
+    return nullptr;
+  static constexpr napi_typedarray_type kTypes[kDTypes] = {napi_float32_array, napi_float64_array,
+                                                           napi_int32_array, napi_uint8_array};
+  const double* box = self.mailbox();
+  const double ndim = box[Mailbox::kAttrs];
+  Shape shape;
+  if (type != kTypes[dtype] || !(ndim >= 0 && ndim <= kMaxDims)) {
+    napi_throw_type_error(env, "TG_TYPE", "tensor: the data's type does not match the dtype");
+    return nullptr;
+  }
+  for (int i = 0; i < static_cast<int>(ndim); ++i) {
+    const double d = box[Mailbox::kAttrs + 1 + i];
+    shape.push(d >= 0 && d <= static_cast<double>(kMaxElements) ? static_cast<int64_t>(d) : -1);
+  }
+  self.before_allocation(env);
+  uint32_t slot = 0;
+  const Status status = self.engine().create(static_cast<DType>(dtype), shape, &slot);
+  if (status != Status::ok) return self.raise(env, status);
+  const TensorView& view = self.engine().table().at(slot).view;
+  if (static_cast<size_t>(view.shape.count()) != length) {
+    char text[kShapeText], message[320];
+    std::snprintf(message, sizeof message,
+                  "tensor: shape %s needs %lld elements, but the data has %zu", print(shape, text),
+                  static_cast<long long>(view.shape.count()), length);
+    self.engine().release(slot);
+    napi_throw_range_error(env, "TG_RANGE", message);
+    return nullptr;
+  }
+  if (byte_length) std::memcpy(view.data, data, byte_length);
+  return self.publish(env, slot, args.value[0], false);
+}
+
+napi_value zeros_like(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Environment& self = Environment::of(env);
+  double handle;
+  if (!args.number(1, &handle)) return nullptr;
+  self.before_allocation(env);
+  uint32_t slot = 0;
+  const Status status = self.engine().zeros_like(handle, &slot);
+  return status == Status::ok ? self.publish(env, slot, args.value[0], false)
+                              : self.raise(env, status);
+}
+
+napi_value read(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Environment& self = Environment::of(env);
+  double handle;
+  napi_typedarray_type type;
+  void* data;
+  size_t length, byte_length;
+  if (!args.number(0, &handle) || !args.bytes(1, &type, &data, &length, &byte_length))
+    return nullptr;
+  const Status status = self.engine().read(handle, data, byte_length);
+  return status == Status::ok ? undefined(env) : self.raise(env, status);
+}
+
+napi_value describe(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Environment& self = Environment::of(env);
+  double handle;
+  if (!args.number(0, &handle)) return nullptr;
+  Tensor* tensor;
+  const Status status = self.engine().find("shape", handle, &tensor);
+  if (status != Status::ok) return self.raise(env, status);
+  self.describe(tensor->view, tensor->storage->users > 1);
+  return undefined(env);
+}
+
+napi_value dispose(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  double handle;
+  if (!args.number(0, &handle)) return nullptr;
+  napi_value result;
+  napi_get_boolean(env, Environment::of(env).dispose(env, handle), &result);
+  return result;
+}
+
+napi_value alive(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  double handle;
+  if (!args.number(0, &handle)) return nullptr;
+  napi_value result;
+  napi_get_boolean(env, Environment::of(env).engine().table().find(handle) != nullptr, &result);
+  return result;
+}
+
+napi_value sweep(napi_env env, napi_callback_info) {
+  return make_number(env, Environment::of(env).sweep(env));
+}
+
+}  // namespace tg::binding
