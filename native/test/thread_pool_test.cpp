@@ -1,0 +1,188 @@
+// Tests of the thread pool: every task once under stress, nested runs, resizing, joining, the
+// floating-point control word, the default thread count; prints the round trip of an empty run.
+#include "../core/thread_pool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+int passed = 0;
+int failed = 0;
+
+void check(bool ok, const char* what, int64_t detail = 0) {
+  ok ? ++passed : ++failed;
+  if (!ok) printf("FAILED: %s (%lld)\n", what, static_cast<long long>(detail));
+}
+
+void every_task_once() {
+  for (int threads : {1, 2, 3, 5, 16}) {
+    tg::ThreadPool pool(threads);
+    check(pool.size() == threads, "size", threads);
+    for (int64_t tasks : {0, 1, 2, 3, 7, 16, 100, 1000}) {
+      bool all = true;
+      for (int round = 0; round < 200; ++round) {
+        std::vector<int> count(tasks);  // plain ints: a task run twice is also a data race
+        tg::parallel(pool, tasks, [&](int64_t i) { ++count[i]; });
+        for (int c : count) all = all && c == 1;
+      }
+      check(all, "every task exactly once", threads * 10000 + tasks);
+    }
+  }
+}
+
+// Runs far enough apart that workers fall asleep, with tasks long enough that the caller does too.
+void sleeping_and_waiting() {
+  tg::ThreadPool pool(3);
+  for (int round = 0; round < 60; ++round) {
+    std::atomic<int> done{0};
+    tg::parallel(pool, 3, [&](int64_t i) {
+      if (i == round % 3) usleep(300);
+      done.fetch_add(1);
+    });
+    check(done.load() == 3, "a run returns after its last task", round);
+    if (round % 2 == 0) usleep(500);
+  }
+}
+
+void workers_take_part() {
+  tg::ThreadPool pool(2);
+  const std::thread::id caller = std::this_thread::get_id();
+  bool other = false;
+  for (int round = 0; round < 100 && !other; ++round) {
+    std::thread::id ids[2];
+    tg::parallel(pool, 2, [&](int64_t i) {
+      ids[i] = std::this_thread::get_id();
+      usleep(1000);
+    });
+    other = ids[1] != caller && ids[0] == caller;
+  }
+  check(other, "task 0 on the caller, task 1 on the worker");
+}
+
+void nested_runs_inline() {
+  tg::ThreadPool pool(4);
+  std::atomic<int> inner{0};
+  std::atomic<int> moved{0};
+  tg::parallel(pool, 8, [&](int64_t) {
+    const std::thread::id here = std::this_thread::get_id();
+    tg::parallel(pool, 5, [&](int64_t) {
+      inner.fetch_add(1);
+      if (std::this_thread::get_id() != here) moved.fetch_add(1);
+    });
+  });
+  check(inner.load() == 40, "nested tasks all run", inner.load());
+  check(moved.load() == 0, "nested tasks stay on their thread", moved.load());
+}
+
+void resizing() {
+  tg::ThreadPool pool(2);
+  for (int round = 0; round < 40; ++round) {
+    const int threads = 1 + round * 7 % 6;
+    pool.resize(threads);
+    check(pool.size() == threads, "resized", threads);
+    std::atomic<int64_t> sum{0};
+    tg::parallel(pool, 100, [&](int64_t i) { sum.fetch_add(i); });
+    check(sum.load() == 4950, "sum after resize", sum.load());
+  }
+  pool.resize(-3);
+  check(pool.size() == 1, "clamped below");
+  pool.resize(100000);
+  check(pool.size() == tg::ThreadPool::kMaxThreads, "clamped above");
+}
+
+void create_and_destroy() {
+  std::atomic<int> ran{0};
+  for (int round = 0; round < 300; ++round) {
+    tg::ThreadPool pool(1 + round % 4);
+    if (round % 3 != 0) tg::parallel(pool, 4, [&](int64_t) { ran.fetch_add(1); });
+    if (round % 50 == 0) usleep(200);  // destroyed while asleep as well as while spinning
+  }
+  check(ran.load() == 800, "destructor joins after any number of runs", ran.load());
+}
+
+// Two threads sharing a pool: one of them gets the workers, the other runs inline.
+void shared_by_threads() {
+  tg::ThreadPool pool(2);
+  tg::parallel(pool, 2, [](int64_t) {});
+  std::atomic<int64_t> total{0};
+  auto user = [&] {
+    for (int round = 0; round < 500; ++round)
+      tg::parallel(pool, 10, [&](int64_t) { total.fetch_add(1); });
+  };
+  std::thread a(user), b(user);
+  a.join();
+  b.join();
+  check(total.load() == 10000, "concurrent callers", total.load());
+}
+
+void control_word() {
+#if defined(__x86_64__)
+  tg::ThreadPool pool(2);
+  const unsigned before = _mm_getcsr();
+  for (unsigned flush : {0x8040u, 0u, 0x8040u}) {
+    _mm_setcsr((before & ~0x8040u) | flush);
+    std::atomic<int> wrong{0};
+    for (int round = 0; round < 50; ++round)
+      tg::parallel(pool, 2, [&](int64_t) {
+        if ((_mm_getcsr() & 0x8040u) != flush) wrong.fetch_add(1);
+        usleep(20);
+      });
+    check(wrong.load() == 0, "workers adopt flush-to-zero", wrong.load());
+  }
+  _mm_setcsr(before);
+#endif
+}
+
+void thread_count() {
+  setenv("TAPEGRAD_NUM_THREADS", "7", 1);
+  check(tg::default_threads() == 7, "TAPEGRAD_NUM_THREADS=7");
+  unsetenv("TAPEGRAD_NUM_THREADS");
+  const int automatic = tg::default_threads();
+  check(automatic >= 1 && automatic <= 256, "automatic", automatic);
+  for (const char* bad : {"", "0", "-1", "257", "2x", "abc", "99999999999999999999"}) {
+    setenv("TAPEGRAD_NUM_THREADS", bad, 1);
+    check(tg::default_threads() == automatic, "an invalid value is ignored");
+  }
+  unsetenv("TAPEGRAD_NUM_THREADS");
+}
+
+void round_trip() {
+  tg::ThreadPool pool(2);
+  std::vector<double> micros;
+  for (int i = 0; i < 2000; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    pool.run(2, [](void*, int64_t) {}, nullptr);
+    const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
+    micros.push_back(time.count());
+  }
+  std::sort(micros.begin(), micros.end());
+  printf("empty run, 2 threads: median %.2f us, p90 %.2f us\n", micros[1000], micros[1800]);
+}
+
+}  // namespace
+
+int main() {
+  every_task_once();
+  sleeping_and_waiting();
+  workers_take_part();
+  nested_runs_inline();
+  resizing();
+  create_and_destroy();
+  shared_by_threads();
+  control_word();
+  thread_count();
+  round_trip();
+  printf("%d passed, %d failed\n", passed, failed);
+  return failed != 0;
+}
