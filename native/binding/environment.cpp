@@ -134,8 +134,9 @@ void Environment::report_memory(napi_env env, int64_t slack) {
 }
 
 // The budget is used up: let V8 collect what nobody references, and free the tensors behind it.
-bool Environment::relieve(void* arg, size_t) {
+bool Environment::relieve(void* arg, size_t bytes) {
   Environment& self = *static_cast<Environment*>(arg);
+  if (bytes > self.engine_.pool().limit()) return false;  // no garbage can make room for that
   int64_t total;
   napi_adjust_external_memory(self.env_, kPressure, &total);
   napi_adjust_external_memory(self.env_, -kPressure, &total);

@@ -1,4 +1,5 @@
-// The functions that the addon exports, by file.
+// The functions that the addon exports, by file. `alive` is not looked at: an argument cannot be
+// collected during the call, and so neither can the tensors it holds.
 #pragma once
 
 #include "arguments.h"
@@ -6,9 +7,9 @@
 namespace tg::binding {
 
 // run.cpp: ops. Attributes are in the mailbox; the result's dtype and shape come back there.
-napi_value run(napi_env env, napi_callback_info info);  // (op, owner, …handles) -> handle
+napi_value run(napi_env env, napi_callback_info info);  // (op, owner, alive, …handles) -> handle
 napi_value run_list(napi_env env,
-                    napi_callback_info info);  // (op, owner, Float64Array handles) -> handle
+                    napi_callback_info info);  // (op, owner, alive, Float64Array handles) -> handle
 napi_value optimize(napi_env env, napi_callback_info info);       // (rule, handles, numbers)
 napi_value gradient_norm(napi_env env, napi_callback_info info);  // (handles) -> number
 napi_value scale(napi_env env, napi_callback_info info);          // (handles, factor)
@@ -19,7 +20,7 @@ napi_value accumulate(napi_env env, napi_callback_info info);     // (handle, so
 // tensors.cpp: making, reading and freeing.
 napi_value from_data(napi_env env,
                      napi_callback_info info);  // (owner, dtype, typed array); shape in the mailbox
-napi_value zeros_like(napi_env env, napi_callback_info info);  // (owner, handle) -> handle
+napi_value zeros_like(napi_env env, napi_callback_info info);  // (owner, alive, handle) -> handle
 napi_value read(napi_env env, napi_callback_info info);        // (handle, typed array)
 napi_value describe(napi_env env,
                     napi_callback_info info);  // (handle): dtype, shape, strides to the mailbox

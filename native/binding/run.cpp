@@ -56,9 +56,9 @@ napi_value run(napi_env env, napi_callback_info info) {
   if (!take_attrs(env, self, &attrs, &n_attrs, &scalars) || !args.integer(0, 0, kOps - 1, &op))
     return nullptr;
   double handles[Arguments::kMax];
-  const int count = args.count > 2 ? static_cast<int>(args.count) - 2 : 0;
+  const int count = args.count > 3 ? static_cast<int>(args.count) - 3 : 0;
   for (int i = 0; i < count; ++i)
-    if (!args.number(static_cast<size_t>(i) + 2, &handles[i])) return nullptr;
+    if (!args.number(static_cast<size_t>(i) + 3, &handles[i])) return nullptr;
   self.before_allocation(env);
   uint32_t slot = 0;
   const Status status =
@@ -74,7 +74,7 @@ napi_value run_list(napi_env env, napi_callback_info info) {
   uint32_t scalars;
   int64_t op;
   if (!take_attrs(env, self, &attrs, &n_attrs, &scalars) || !args.integer(0, 0, kOps - 1, &op) ||
-      !handles_of(args, 2, &handles, &count))
+      !handles_of(args, 3, &handles, &count))
     return nullptr;
   self.before_allocation(env);
   uint32_t slot = 0;

@@ -49,7 +49,7 @@ napi_value zeros_like(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   Environment& self = Environment::of(env);
   double handle;
-  if (!args.number(1, &handle)) return nullptr;
+  if (!args.number(2, &handle)) return nullptr;
   self.before_allocation(env);
   uint32_t slot = 0;
   const Status status = self.engine().zeros_like(handle, &slot);
