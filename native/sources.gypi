@@ -21,6 +21,7 @@
       "native/cpu/optimizers.cpp",
       "native/cpu/random.cpp",
       "native/cpu/reduce.cpp",
+      "native/cpu/reduce_plan.cpp",
       "native/cpu/shape_ops.cpp",
       "native/cpu/softmax.cpp"
     ],

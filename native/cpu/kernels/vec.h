@@ -77,6 +77,21 @@ struct LaneUnsigned<int64_t> {
   using type = uint64_t;
 };
 
+// What lanes are calculated in: integers as unsigned ones, which wrap around where signed overflow
+// would be undefined.
+template <class T>
+struct LaneArithmetic {
+  using type = typename LaneUnsigned<T>::type;
+};
+template <>
+struct LaneArithmetic<float> {
+  using type = float;
+};
+template <>
+struct LaneArithmetic<double> {
+  using type = double;
+};
+
 template <class T>
 struct Raw {
   typedef T type __attribute__((vector_size(kVectorBytes)));
@@ -96,6 +111,7 @@ struct Mask {
 template <class T>
 struct V {
   using Vec = typename Raw<T>::type;
+  using Wrap = typename Raw<typename LaneArithmetic<T>::type>::type;
   static constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
   Vec v;
 
@@ -103,11 +119,11 @@ struct V {
   TG_INLINE V(Vec raw) : v(raw) {}
   TG_INLINE V(double s) : v(static_cast<T>(s) - Vec{}) {}  // x - 0 is x, even for -0
 
-  friend TG_INLINE V operator+(V a, V b) { return a.v + b.v; }
-  friend TG_INLINE V operator-(V a, V b) { return a.v - b.v; }
-  friend TG_INLINE V operator*(V a, V b) { return a.v * b.v; }
+  friend TG_INLINE V operator+(V a, V b) { return (Vec)((Wrap)a.v + (Wrap)b.v); }
+  friend TG_INLINE V operator-(V a, V b) { return (Vec)((Wrap)a.v - (Wrap)b.v); }
+  friend TG_INLINE V operator*(V a, V b) { return (Vec)((Wrap)a.v * (Wrap)b.v); }
   friend TG_INLINE V operator/(V a, V b) { return a.v / b.v; }
-  friend TG_INLINE V operator-(V a) { return -a.v; }
+  friend TG_INLINE V operator-(V a) { return (Vec)(-(Wrap)a.v); }
   friend TG_INLINE Mask<T> operator<(V a, V b) { return {a.v < b.v}; }
   friend TG_INLINE Mask<T> operator>(V a, V b) { return {a.v > b.v}; }
   friend TG_INLINE Mask<T> operator<=(V a, V b) { return {a.v <= b.v}; }
@@ -118,7 +134,7 @@ struct V {
   friend TG_INLINE V operator&(V a, V b) { return a.v & b.v; }
   friend TG_INLINE V operator|(V a, V b) { return a.v | b.v; }
   friend TG_INLINE V operator^(V a, V b) { return a.v ^ b.v; }
-  friend TG_INLINE V operator<<(V a, int bits) { return a.v << bits; }
+  friend TG_INLINE V operator<<(V a, int bits) { return (Vec)((Wrap)a.v << bits); }
   friend TG_INLINE V operator>>(V a, int bits) {
     return (Vec)((typename Raw<typename LaneUnsigned<T>::type>::type)a.v >> bits);
   }
