@@ -1,0 +1,39 @@
+// Builds and runs the native tests: node scripts/native-test.mjs [--sanitize | --thread | --arm64] [-R <tests>]
+// --sanitize: with AddressSanitizer and UBSan; --thread: with ThreadSanitizer; --arm64: cross-compiled
+// and run by QEMU. Further arguments go to ctest.
+import { existsSync } from 'node:fs';
+import { has, jobs, needSanitizers, run, skip } from './tools.mjs';
+
+const KINDS = {
+  '--plain': { folder: 'build-native', options: ['-DTAPEGRAD_LINT=ON'] },
+  '--sanitize': { folder: 'build-native-sanitize', options: ['-DTAPEGRAD_SANITIZE=ON'] },
+  '--thread': { folder: 'build-native-thread', options: ['-DTAPEGRAD_SANITIZE=thread'] },
+  '--arm64': {
+    folder: 'build-arm64',
+    options: ['-DTAPEGRAD_LINT=ON', '-DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake'],
+  },
+};
+const args = process.argv.slice(2);
+const kind = args[0] in KINDS ? args.shift() : '--plain';
+const { folder, options } = KINDS[kind];
+const what = `native tests (${kind.slice(2)})`;
+
+if (!has('cmake')) skip(what, 'cmake is missing');
+if (kind === '--sanitize') needSanitizers(what);
+if (kind === '--arm64') {
+  if (!has('aarch64-linux-gnu-g++')) skip(what, 'aarch64-linux-gnu-g++ is missing');
+  if (!has('qemu-aarch64') && !has('qemu-aarch64-static')) skip(what, 'qemu-aarch64 is missing');
+  if (!existsSync('/usr/aarch64-linux-gnu/lib')) skip(what, 'the AArch64 C library is missing');
+}
+
+run('cmake', ['-S', '.', '-B', folder, '-DTAPEGRAD_ADDON=OFF', ...options]);
+run('cmake', ['--build', folder, '--parallel', jobs]);
+run('ctest', [
+  '--test-dir',
+  folder,
+  '--output-on-failure',
+  '--no-tests=error',
+  '--parallel',
+  jobs,
+  ...args,
+]);
