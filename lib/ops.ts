@@ -1,0 +1,163 @@
+// Ops that are made of others, or choose among them.
+import { apply, applyList } from './apply.js';
+import { checkKeys, checkNumber, describe, wrongType } from './errors.js';
+import {
+  pow as power,
+  rsqrt,
+  sqrt,
+  square,
+  reciprocal,
+  slice,
+  permute,
+  reshape,
+  geluErf,
+  geluTanh,
+} from './ops.gen.js';
+import { DTYPES, OPS, type DType } from './schema.gen.js';
+import { noGrad } from './tape.js';
+import { checkTensor, handleOf, isTensor, shapeOf, type Tensor } from './tensor.js';
+import { native } from './native.js';
+
+/** xʸ; the exponents 2, ½, -½, -1 and 1 take their own, faster kernels. The shapes broadcast. */
+export function pow(x: Tensor | number, y: Tensor | number): Tensor {
+  if (isTensor(x) && typeof y === 'number') {
+    if (y === 2) return square(x);
+    if (y === 0.5) return sqrt(x);
+    if (y === -0.5) return rsqrt(x);
+    if (y === -1) return reciprocal(x);
+  }
+  return power(x, y);
+}
+
+/**
+ * x · Φ(x), the Gaussian error linear unit (Hendrycks & Gimpel 2016).
+ * @param options - `approximate`: 'none' (exact, by erf) or 'tanh'
+ */
+export function gelu(x: Tensor, options?: { approximate?: 'none' | 'tanh' }): Tensor {
+  const { approximate = 'none' } = checkKeys('gelu', options, ['approximate']);
+  if (approximate !== 'none' && approximate !== 'tanh')
+    throw wrongType('gelu', 'approximate', "'none' or 'tanh'", approximate);
+  return approximate === 'none' ? geluErf(x) : geluTanh(x);
+}
+
+const normalAxis = (op: string, axis: unknown, ndim: number): number => {
+  const a = checkNumber(op, 'axis', axis, { integer: true, min: -ndim, max: ndim - 1 });
+  return a < 0 ? a + ndim : a;
+};
+
+/** Adds an axis of size 1. */
+export function unsqueeze(x: Tensor, axis: number): Tensor {
+  const shape = shapeOf(checkTensor('unsqueeze', 'x', x)).slice();
+  shape.splice(normalAxis('unsqueeze', axis, shape.length + 1), 0, 1);
+  return reshape(x, shape);
+}
+
+/** Removes axes of size 1: the given one, or all. */
+export function squeeze(x: Tensor, axis?: number): Tensor {
+  const shape = shapeOf(checkTensor('squeeze', 'x', x));
+  if (axis === undefined)
+    return reshape(
+      x,
+      shape.filter((d) => d !== 1),
+    );
+  const at = normalAxis('squeeze', axis, shape.length);
+  return shape[at] === 1
+    ? reshape(
+        x,
+        shape.filter((_, i) => i !== at),
+      )
+    : x;
+}
+
+/** Joins the axes from startAxis on into one. */
+export function flatten(x: Tensor, startAxis = 0): Tensor {
+  const shape = shapeOf(checkTensor('flatten', 'x', x));
+  if (shape.length === 0) return reshape(x, [1]);
+  const at = normalAxis('flatten', startAxis, shape.length);
+  // Not -1: a zero elsewhere in the shape would leave it undetermined.
+  return reshape(x, [...shape.slice(0, at), shape.slice(at).reduce((a, b) => a * b, 1)]);
+}
+
+/** Exchanges two axes, the last two unless told. No copy. */
+export function transpose(x: Tensor, axis1 = -2, axis2 = -1): Tensor {
+  const n = shapeOf(checkTensor('transpose', 'x', x)).length;
+  if (n < 2)
+    throw new RangeError(
+      `transpose: x must have at least 2 dimensions, got shape [${shapeOf(x).join(', ')}]`,
+    );
+  const [a, b] = [normalAxis('transpose', axis1, n), normalAxis('transpose', axis2, n)];
+  const axes = Array.from({ length: n }, (_, i) => (i === a ? b : i === b ? a : i));
+  return permute(x, axes);
+}
+
+/** Joins tensors of one shape along a new axis. */
+export function stack(xs: readonly Tensor[], options?: { axis?: number } | number): Tensor {
+  if (!Array.isArray(xs)) throw wrongType('stack', 'xs', 'an array of Tensors', xs);
+  const { axis = 0 } =
+    typeof options === 'number' ? { axis: options } : checkKeys('stack', options, ['axis']);
+  if (xs.length === 0) throw new RangeError('stack: the list of tensors is empty');
+  const n = shapeOf(checkTensor('stack', 'tensor 0', xs[0])).length;
+  const at = normalAxis('stack', axis, n + 1);
+  xs.forEach((x: unknown, i) => {
+    const shape = shapeOf(checkTensor('stack', `tensor ${i}`, x));
+    if (shape.length !== n || shape.some((d, j) => d !== shapeOf(xs[0] as Tensor)[j]))
+      throw new RangeError(
+        `stack: shapes differ: [${shapeOf(xs[0] as Tensor).join(', ')}] and [${shape.join(', ')}]`,
+      );
+  });
+  return applyList(
+    OPS.concat,
+    xs.map((x) => unsqueeze(x as Tensor, at)),
+    [at],
+  );
+}
+
+/** Cuts a tensor into pieces of the given size along an axis; the last may be smaller. No copy. */
+export function split(x: Tensor, size: number, axis = 0): Tensor[] {
+  const shape = shapeOf(checkTensor('split', 'x', x));
+  const at = normalAxis('split', axis, shape.length);
+  checkNumber('split', 'size', size, { min: 1, integer: true });
+  const pieces: Tensor[] = [];
+  for (let start = 0; start < shape[at]!; start += size)
+    pieces.push(slice(x, { axis: at, start, end: Math.min(start + size, shape[at]!) }));
+  return pieces;
+}
+
+/** The same memory outside the graph: no gradient flows through. */
+export function detach(x: Tensor): Tensor {
+  checkTensor('detach', 'x', x);
+  return noGrad(() => apply(OPS.reshape, [x], [shapeOf(x).length, ...shapeOf(x)]));
+}
+
+/** The same numbers in another dtype (itself, if it has that dtype). */
+export function to(x: Tensor, target: DType | { dtype?: DType; device?: 'cpu' } | 'cpu'): Tensor {
+  checkTensor('to', 'x', x);
+  const options: { dtype?: unknown; device?: unknown } =
+    typeof target === 'string' ? (target === 'cpu' ? {} : { dtype: target }) : target;
+  if (typeof options !== 'object' || options === null)
+    throw wrongType('to', 'the target', 'a dtype or an options object', target);
+  if (options.device !== undefined && options.device !== 'cpu')
+    throw new RangeError(
+      `to: device ${describe(options.device)} is not available; this build has 'cpu'`,
+    );
+  if (options.dtype === undefined || options.dtype === x.dtype) return x;
+  const code = DTYPES.indexOf(options.dtype as DType);
+  if (code < 0) throw wrongType('to', 'dtype', `one of ${DTYPES.join(', ')}`, options.dtype);
+  return apply(OPS.cast, [x], [code]);
+}
+
+/**
+ * Overwrites the elements of `x` with those of `source`, in place; shapes and dtypes must agree.
+ * @throws RangeError if they do not; TapegradError if x is an intermediate result of a recorded graph
+ */
+export function copyFrom(x: Tensor, source: Tensor): Tensor {
+  checkTensor('copyFrom', 'x', x);
+  checkTensor('copyFrom', 'source', source);
+  if (x.node)
+    throw new TypeError(
+      'copyFrom: x is an intermediate result of a recorded graph; only leaves can be overwritten',
+    );
+  native.assign(handleOf(x), handleOf(source), source);
+  ++(x.base ?? x).version;
+  return x;
+}
