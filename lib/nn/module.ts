@@ -1,0 +1,160 @@
+// Module: a part of a network with parameters. Parameters and submodules are found among its properties.
+import { TapegradError, checkKeys, describe, wrongType } from '../errors.js';
+import { clone } from '../ops.gen.js';
+import { copyFrom } from '../ops.js';
+import { noGrad } from '../tape.js';
+import { isTensor, keep, shapeOf, type Tensor } from '../tensor.js';
+
+/** Named tensors: "fc1.weight" → tensor. */
+export type StateDict = Record<string, Tensor>;
+
+/**
+ * Base class of networks and layers. Assign tensors with `requiresGrad` (parameters), other tensors
+ * (buffers) and modules, or arrays of them, to properties; `forward` says what is computed.
+ */
+export abstract class Module {
+  /** Whether layers such as dropout behave as in training. */
+  training = true;
+
+  /** The computation. @throws whatever its ops throw */
+  abstract forward(...inputs: Tensor[]): Tensor;
+
+  /** All parameters, each once, in the order of their properties. */
+  parameters(): Tensor[] {
+    return [...new Set(this.namedParameters().map(([, t]) => t))];
+  }
+
+  /** Parameters with their names, such as "fc1.weight". */
+  namedParameters(prefix = ''): [string, Tensor][] {
+    if (typeof prefix !== 'string')
+      throw wrongType('namedParameters', 'prefix', 'a string', prefix);
+    return this.#entries(prefix).filter(([, t]) => t.requiresGrad);
+  }
+
+  /** Tensors that belong to the state but are not trained, such as running statistics. */
+  namedBuffers(prefix = ''): [string, Tensor][] {
+    if (typeof prefix !== 'string') throw wrongType('namedBuffers', 'prefix', 'a string', prefix);
+    return this.#entries(prefix).filter(([, t]) => !t.requiresGrad);
+  }
+
+  /** This module and those in it, each once, outer before inner. */
+  modules(): Module[] {
+    const found = new Set<Module>();
+    this.#collect(found);
+    return [...found];
+  }
+
+  /** Switches to training (or with false, to evaluation), here and inside. Returns this. */
+  train(mode = true): this {
+    if (typeof mode !== 'boolean') throw wrongType('train', 'mode', 'a boolean', mode);
+    for (const m of this.modules()) m.training = mode;
+    return this;
+  }
+
+  /** Switches to evaluation, here and inside. Returns this. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Forgets all gradients and frees their memory. */
+  zeroGrad(): void {
+    for (const p of this.parameters()) {
+      p.grad?.dispose();
+      p.grad = null;
+    }
+  }
+
+  /** Copies of all parameters and buffers by name: what a file holds. */
+  stateDict(): StateDict {
+    const state: StateDict = Object.create(null) as StateDict;
+    noGrad(() => {
+      for (const [name, t] of this.#entries('')) state[name] = clone(t);
+    });
+    return state;
+  }
+
+  /**
+   * Overwrites parameters and buffers. All names, shapes and dtypes are checked before anything is written.
+   * @param options - `strict` (default true): every tensor of the module must be named, and no other
+   * @throws TapegradError TG_STATE listing all that does not fit
+   */
+  loadStateDict(state: Readonly<StateDict>, options?: { strict?: boolean }): this {
+    const { strict = true } = checkKeys('loadStateDict', options, ['strict']);
+    if (typeof state !== 'object' || state === null)
+      throw wrongType('loadStateDict', 'state', 'an object of tensors', state);
+    const own = new Map(this.#entries(''));
+    const problems: string[] = [];
+    const pairs: [Tensor, Tensor][] = [];
+    for (const [name, target] of own) {
+      if (!Object.hasOwn(state, name)) {
+        if (strict !== false) problems.push(`${name} is missing`);
+        continue;
+      }
+      const source: unknown = state[name];
+      if (!isTensor(source)) problems.push(`${name} must be a Tensor, got ${describe(source)}`);
+      else if (source.isDisposed) problems.push(`${name} is disposed of`);
+      else if (source.dtype !== target.dtype || shapeOf(source).join() !== shapeOf(target).join())
+        problems.push(
+          `${name} must be ${target.dtype} [${shapeOf(target).join(', ')}], got ${source.dtype} [${shapeOf(source).join(', ')}]`,
+        );
+      else pairs.push([target, source]);
+    }
+    if (strict !== false)
+      for (const name of Object.keys(state))
+        if (!own.has(name)) problems.push(`${name} is not part of the module`);
+    if (problems.length > 0)
+      throw new TapegradError('TG_STATE', `loadStateDict: ${problems.join('; ')}`);
+    for (const [target, source] of pairs) copyFrom(target, source);
+    return this;
+  }
+
+  /** Frees all parameters and buffers. */
+  dispose(): void {
+    this.zeroGrad();
+    for (const [, t] of this.#entries('')) t.dispose();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #collect(found: Set<Module>): void {
+    if (found.has(this)) return;
+    found.add(this);
+    for (const [, child] of children(this, '')) if (child instanceof Module) child.#collect(found);
+  }
+
+  #entries(prefix: string, outer: readonly Module[] = []): [string, Tensor][] {
+    const found: [string, Tensor][] = [];
+    const path = [...outer, this];
+    for (const [name, child] of children(this, prefix)) {
+      if (!(child instanceof Module)) {
+        found.push([name, child]);
+      } else {
+        if (path.includes(child))
+          throw new TypeError(
+            `Module: ${name} is a module that contains it; a network cannot contain itself`,
+          );
+        for (const entry of child.#entries(`${name}.`, path)) found.push(entry);
+      }
+    }
+    return found;
+  }
+}
+
+/** Tensors and modules among an object's properties, and in arrays there. */
+function* children(of: object, prefix: string, depth = 0): Generator<[string, Tensor | Module]> {
+  if (depth > 32)
+    throw new TypeError(
+      `Module: the array ${prefix.slice(0, 20)}… is nested too deep, or contains itself`,
+    );
+  for (const [key, value] of Object.entries(of) as [string, unknown][]) {
+    if (value instanceof Module || isTensor(value)) yield [`${prefix}${key}`, value];
+    else if (Array.isArray(value)) yield* children(value, `${prefix}${key}.`, depth + 1);
+  }
+}
+
+/** Marks a tensor as a parameter: it has a gradient, and no tidy frees it. Returns it. */
+export function parameter(t: Tensor): Tensor {
+  t.requiresGrad = true;
+  return keep(t);
+}

@@ -1,0 +1,49 @@
+// Gradient clipping.
+import { checkKeys, checkNumber, wrongType } from '../errors.js';
+import { native } from '../native.js';
+import { checkTensor, handleOf, type Tensor } from '../tensor.js';
+
+function gradsOf(op: string, parameters: unknown): Tensor[] {
+  if (typeof parameters !== 'object' || parameters === null || !(Symbol.iterator in parameters))
+    throw wrongType(op, 'parameters', 'an iterable of Tensors', parameters);
+  const grads: Tensor[] = [];
+  let i = 0;
+  for (const p of parameters as Iterable<unknown>) {
+    const { grad } = checkTensor(op, `parameter ${i++}`, p);
+    if (grad) grads.push(checkTensor(op, 'grad', grad));
+  }
+  return grads;
+}
+const handles = (grads: readonly Tensor[]): Float64Array => Float64Array.from(grads, handleOf);
+
+/**
+ * Scales all gradients together so that their joint l2 norm is at most maxNorm. Pascanu et al. 2013.
+ * @param options - `errorIfNonfinite` (default false): throw if the norm is NaN or infinite
+ * @returns The norm before. If it is NaN or infinite, the gradients are left as PyTorch leaves them: scaled by it.
+ */
+export function clipGradNorm(
+  parameters: Iterable<Tensor>,
+  maxNorm: number,
+  options?: { errorIfNonfinite?: boolean },
+): number {
+  const { errorIfNonfinite } = checkKeys('clipGradNorm', options, ['errorIfNonfinite']);
+  checkNumber('clipGradNorm', 'maxNorm', maxNorm, { min: 0 });
+  const grads = gradsOf('clipGradNorm', parameters);
+  const norm = native.gradientNorm(handles(grads), grads);
+  if (errorIfNonfinite && !Number.isFinite(norm))
+    throw new RangeError(`clipGradNorm: the norm of the gradients is ${norm}; nothing was changed`);
+  const factor = maxNorm / (norm + 1e-6);
+  if (!(factor >= 1)) {
+    native.scale(handles(grads), factor, grads);
+    for (const g of grads) ++g.version;
+  }
+  return norm;
+}
+
+/** Limits every element of every gradient to [-limit, limit]. */
+export function clipGradValue(parameters: Iterable<Tensor>, limit: number): void {
+  checkNumber('clipGradValue', 'limit', limit, { min: 0 });
+  const grads = gradsOf('clipGradValue', parameters);
+  native.clip(handles(grads), limit, grads);
+  for (const g of grads) ++g.version;
+}

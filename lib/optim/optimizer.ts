@@ -1,0 +1,203 @@
+// What all optimizers share: parameters, the step count, and one fused native call for each step.
+import { backward } from '../backward.js';
+import { stateLike } from '../create.js';
+import { TapegradError, checkKeys, checkNumber, wrongType } from '../errors.js';
+import { native } from '../native.js';
+import { noGrad } from '../tape.js';
+import { checkTensor, handleOf, isDoomed, keep, shapeOf, type Tensor } from '../tensor.js';
+import type { Update } from './rule.js';
+
+/** A step size: a number, or a function of the number of steps taken so far (0 at the first). */
+export type LearningRate = number | ((step: number) => number);
+
+export interface OptimizerOptions {
+  learningRate?: LearningRate;
+}
+
+/** Base class: subclasses name a rule of native/schema/optimizers.h and its numbers for a step. */
+export abstract class Optimizer {
+  private taken = 0;
+  private readonly parameterList: readonly Tensor[];
+  private readonly states = new Map<Tensor, Tensor[]>();
+  private rate: LearningRate;
+
+  /**
+   * @param parameters - leaves with requiresGrad, usually `model.parameters()`
+   * @throws TypeError for anything else, RangeError for an empty list or a tensor given twice
+   */
+  constructor(parameters: Iterable<Tensor>, learningRate: LearningRate) {
+    if (new.target === Optimizer)
+      throw new TypeError('Optimizer: a base class; use SGD, Adam or AdamW');
+    const op = new.target.name;
+    if (typeof parameters !== 'object' || parameters === null || !(Symbol.iterator in parameters))
+      throw wrongType(
+        op,
+        'parameters',
+        'an iterable of Tensors, such as model.parameters()',
+        parameters,
+      );
+    const list: Tensor[] = [];
+    for (const p of parameters as Iterable<unknown>) {
+      const i = list.length;
+      const t = checkTensor(op, `parameter ${i}`, p);
+      if (!t.requiresGrad)
+        throw new TypeError(
+          `${op}: parameter ${i} of shape [${shapeOf(t).join(', ')}] has no requiresGrad`,
+        );
+      if (t.node)
+        throw new TypeError(
+          `${op}: parameter ${i} is an intermediate result; only leaves can be optimized`,
+        );
+      list.push(t);
+    }
+    if (list.length === 0) throw new RangeError(`${op}: the list of parameters is empty`);
+    if (new Set(list).size !== list.length)
+      throw new RangeError(`${op}: a parameter is in the list twice`);
+    this.parameterList = list;
+    this.rate = checkRate(op, learningRate);
+  }
+
+  /** The parameters it updates. */
+  get parameters(): readonly Tensor[] {
+    return this.parameterList;
+  }
+  /** The step size of the next step. */
+  get learningRate(): number {
+    return typeof this.rate === 'number'
+      ? this.rate
+      : checkNumber(this.name, 'learningRate(step)', this.rate(this.taken), { min: 0 });
+  }
+  set learningRate(rate: LearningRate) {
+    this.rate = checkRate(this.name, rate);
+  }
+  /** Steps taken so far. */
+  get steps(): number {
+    return this.taken;
+  }
+  protected get name(): string {
+    return this.constructor.name;
+  }
+
+  /** The rule, and the numbers for step t = 1, 2, … in the order of the rule's names. */
+  protected abstract rule(t: number, learningRate: number): Update;
+  /** What a fresh state array holds; zeros unless told. */
+  protected initialState(_index: number): number {
+    return 0;
+  }
+
+  /**
+   * Updates every parameter that has a gradient, all in one native call; nothing is written unless all fits.
+   * @throws TapegradError if a parameter was disposed of, RangeError if the learning rate is no finite number ≥ 0
+   */
+  step(): void {
+    const rate = this.learningRate;
+    const { spec, numbers } = this.rule(this.taken + 1, rate);
+    const handles: number[] = [];
+    const updated: Tensor[] = [];
+    for (const p of this.parameterList) {
+      if (!p.grad) continue;
+      if (isDoomed(p))
+        throw new TapegradError(
+          'TG_DISPOSED',
+          `${this.name}: a parameter of shape [${shapeOf(p).join(', ')}] was disposed of`,
+        );
+      handles.push(handleOf(p), handleOf(checkTensor(this.name, 'grad', p.grad)));
+      for (const s of this.stateOf(p, spec.states)) handles.push(handleOf(s));
+      updated.push(p);
+    }
+    native.optimize(
+      spec.code,
+      Float64Array.from(handles),
+      Float64Array.from(spec.numbers, (name) => numbers[name]!),
+      updated,
+    );
+    ++this.taken;
+    for (const p of updated) ++(p.base ?? p).version;
+  }
+
+  /** Forgets the gradients and frees their memory. */
+  zeroGrad(): void {
+    for (const p of this.parameterList) {
+      p.grad?.dispose();
+      p.grad = null;
+    }
+  }
+
+  /** zeroGrad, backward and step in one. */
+  minimize(loss: Tensor): void {
+    this.zeroGrad();
+    backward(loss);
+    this.step();
+  }
+
+  /** Frees the state arrays. */
+  dispose(): void {
+    for (const list of this.states.values()) for (const t of list) t.dispose();
+    this.states.clear();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  private stateOf(p: Tensor, count: number): readonly Tensor[] {
+    let list = this.states.get(p);
+    if (!list) {
+      list = Array.from({ length: count }, (_, i) => {
+        const t = keep(stateLike(p));
+        const value = this.initialState(i);
+        if (value !== 0) {
+          const start = noGrad(() => t.add(value));
+          t.copyFrom(start);
+          start.dispose();
+        }
+        return t;
+      });
+      this.states.set(p, list);
+    }
+    return list;
+  }
+}
+
+function checkRate(op: string, rate: unknown): LearningRate {
+  if (typeof rate === 'function') return rate as LearningRate;
+  return checkNumber(op, 'learningRate', rate, { min: 0 });
+}
+
+/** @internal Fills in defaults and refuses unknown names and numbers out of range. */
+export function checkOptions<T extends object>(
+  op: string,
+  options: unknown,
+  defaults: T,
+  check: { [K in keyof T]?: (value: unknown) => void },
+): T {
+  const given = checkKeys(op, options, Object.keys(defaults));
+  const result = { ...defaults };
+  for (const name of Object.keys(defaults) as (keyof T)[]) {
+    const value = (given as Partial<T>)[name];
+    if (value !== undefined) result[name] = value;
+    check[name]?.(result[name]);
+  }
+  return result;
+}
+export const nonNegative =
+  (op: string, name: string) =>
+  (value: unknown): void => {
+    checkNumber(op, name, value, { min: 0 });
+  };
+export const fraction =
+  (op: string, name: string) =>
+  (value: unknown): void => {
+    checkNumber(op, name, value, { min: 0, below: 1 });
+  };
+export const flag =
+  (op: string, name: string) =>
+  (value: unknown): void => {
+    if (typeof value !== 'boolean') throw wrongType(op, name, 'a boolean', value);
+  };
+export const betas =
+  (op: string) =>
+  (value: unknown): void => {
+    if (!Array.isArray(value) || value.length !== 2)
+      throw wrongType(op, 'betas', 'a pair of numbers', value);
+    value.forEach((b, i) => checkNumber(op, `betas[${i}]`, b, { min: 0, below: 1 }));
+  };
