@@ -5,7 +5,11 @@ namespace tg::binding {
 namespace {
 // V8 hears of changes in steps of this size: telling it costs as much as a small op.
 constexpr int64_t kReportSlack = 256 << 10;
-// A sweep looks at every live tensor, so it waits for this many ops or bytes.
+// What a tensor costs beside its elements, rounded up: a program that drops many small ones would else
+// hold half a million before V8 sees a reason to collect.
+constexpr int64_t kTensorBytes = 1024;
+// A sweep looks at every live tensor, so it waits for this many ops or bytes, and for a quarter as many
+  // ops as there are tensors.
 constexpr uint32_t kSweepOps = 4096;
 constexpr size_t kSweepBytes = size_t{32} << 20;
 // Enough reported pressure to make V8 collect at once.
@@ -114,7 +118,7 @@ bool Environment::collected_since(napi_env env) {
 
 void Environment::before_allocation(napi_env env) {
   const uint32_t live = engine_.table().live();
-  const bool many = ++runs_since_sweep_ >= (live > kSweepOps ? live : kSweepOps);
+  const bool many = ++runs_since_sweep_ >= (live / 4 > kSweepOps ? live / 4 : kSweepOps);
   const bool much = engine_.pool().live_bytes() > bytes_at_sweep_ + kSweepBytes;
   if (!many && !much) return;
   if (collected_since(env)) {
@@ -126,7 +130,8 @@ void Environment::before_allocation(napi_env env) {
 }
 
 void Environment::report_memory(napi_env env, int64_t slack) {
-  const int64_t change = static_cast<int64_t>(engine_.pool().live_bytes()) - reported_bytes_;
+  const int64_t held = static_cast<int64_t>(engine_.pool().live_bytes()) + engine_.table().live() * kTensorBytes;
+  const int64_t change = held - reported_bytes_;
   if (change < slack && change > -slack) return;
   int64_t total;
   napi_adjust_external_memory(env, change, &total);

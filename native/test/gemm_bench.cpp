@@ -1,6 +1,7 @@
-// Compares sgemm with OpenBLAS (if it can be opened; set OPENBLAS_CORETYPE where its choice is poor)
-// on the shapes of training steps: interleaved calls, medians, GFLOP/s and the ratio. Links with the
-// per-ISA objects of gemm_test.cpp. Arguments: [threads, default 1] [filter on the shape's line]
+// Compares sgemm with OpenBLAS (if it can be opened; set OPENBLAS_CORETYPE where its choice is
+// poor) on the shapes of training steps: interleaved calls, medians, GFLOP/s and the ratio. Links
+// with the per-ISA objects of gemm_test.cpp. Arguments: [threads, default 1] [filter on the shape's
+// line]
 #include "../cpu/gemm.h"
 
 #include <dlfcn.h>
@@ -79,24 +80,39 @@ int main(int argc, char** argv) {
   }
   const tg::cpu::GemmTable& table = best_table();
   tg::ThreadPool pool(threads);
-  const Shape shapes[] = {
-      {64, 64, 64, false, false},      {128, 128, 128, false, false},
-      {512, 512, 512, false, false},   {1024, 1024, 1024, false, false},
-      {2048, 2048, 2048, false, false}, {32, 256, 784, false, false},
-      {128, 256, 784, false, false},   {128, 512, 512, false, false},
-      {32, 1024, 4096, false, false},  {128, 1024, 1024, false, true},
-      {784, 256, 128, true, false},    {1024, 1024, 128, true, false},
-      // Beyond the list that the mean is taken over.
-      {4, 16, 3, false, false},        {4, 100, 3, false, false},
-      {32, 10, 64, false, false},      {32, 64, 64, false, false},
-      {32, 64, 10, false, true},       {64, 10, 32, true, false},
-      {1, 1024, 1024, false, false},   {1, 1024, 1024, false, true},
-      {1024, 1, 1024, false, false},   {1024, 1, 1024, true, false},
-      {4, 1024, 1024, false, true},    {8, 1024, 1024, false, false},
-      {8, 1024, 1024, false, true},    {32, 784, 256, false, true},
-      {64, 1024, 1024, false, false},  {256, 1024, 1024, false, false},
-      {500, 500, 500, true, true},     {512, 512, 512, false, true},
-      {512, 512, 512, true, false},    {1000, 1000, 1000, false, false}};
+  const Shape shapes[] = {{64, 64, 64, false, false},
+                          {128, 128, 128, false, false},
+                          {512, 512, 512, false, false},
+                          {1024, 1024, 1024, false, false},
+                          {2048, 2048, 2048, false, false},
+                          {32, 256, 784, false, false},
+                          {128, 256, 784, false, false},
+                          {128, 512, 512, false, false},
+                          {32, 1024, 4096, false, false},
+                          {128, 1024, 1024, false, true},
+                          {784, 256, 128, true, false},
+                          {1024, 1024, 128, true, false},
+                          // Beyond the list that the mean is taken over.
+                          {4, 16, 3, false, false},
+                          {4, 100, 3, false, false},
+                          {32, 10, 64, false, false},
+                          {32, 64, 64, false, false},
+                          {32, 64, 10, false, true},
+                          {64, 10, 32, true, false},
+                          {1, 1024, 1024, false, false},
+                          {1, 1024, 1024, false, true},
+                          {1024, 1, 1024, false, false},
+                          {1024, 1, 1024, true, false},
+                          {4, 1024, 1024, false, true},
+                          {8, 1024, 1024, false, false},
+                          {8, 1024, 1024, false, true},
+                          {32, 784, 256, false, true},
+                          {64, 1024, 1024, false, false},
+                          {256, 1024, 1024, false, false},
+                          {500, 500, 500, true, true},
+                          {512, 512, 512, false, true},
+                          {512, 512, 512, true, false},
+                          {1000, 1000, 1000, false, false}};
   printf("%-20s %8s %8s %6s   (GFLOP/s, %d threads)\n", "m n k", "ours", "openblas", "ratio",
          threads);
   double log_sum = 0;
@@ -110,8 +126,9 @@ int main(int argc, char** argv) {
     float* b = random_floats(int64_t{s.k} * s.n);
     float* c = random_floats(int64_t{s.m} * s.n);
     float* d = random_floats(int64_t{s.m} * s.n);
-    tg::cpu::GemmArgs<float> args{s.m, s.n, s.k, a, s.ta ? 1 : s.k, s.ta ? s.m : 1,
-                                  b, s.tb ? 1 : s.n, s.tb ? s.k : 1, c, s.n};
+    tg::cpu::GemmArgs<float> args{
+        s.m, s.n, s.k, a, s.ta ? 1 : s.k, s.ta ? s.m : 1, b, s.tb ? 1 : s.n, s.tb ? s.k : 1,
+        c,   s.n};
     const size_t bytes = tg::cpu::gemm_scratch_bytes(table, args, threads);
     void* scratch = aligned_alloc(64, bytes + 64);
     const double flops = 2.0 * s.m * s.n * s.k;

@@ -1,8 +1,8 @@
 // Tests of the matrix product on every instruction set this machine has, against a reference in a
-// wider type: shapes, transposes, strides, accumulation, bias, batches, special values, bounds (every
-// operand ends or begins at an unmapped page) and equal bits for 1, 2 and 5 threads.
-// Built as one object per ISA, with -DTG_ISA=<name> and its flags, which holds that ISA's table, and
-// one object without, which holds the tests. Argument: thinning (default 1, everything; 10 suits an
+// wider type: shapes, transposes, strides, accumulation, bias, batches, special values, bounds
+// (every operand ends or begins at an unmapped page) and equal bits for 1, 2 and 5 threads. Built
+// as one object per ISA, with -DTG_ISA=<name> and its flags, which holds that ISA's table, and one
+// object without, which holds the tests. Argument: thinning (default 1, everything; 10 suits an
 // emulator).
 #ifdef TG_ISA
 #include "../cpu/kernels/gemm.h"
@@ -50,23 +50,26 @@ uint64_t bits() {
   return state >> 33;
 }
 int64_t below(int64_t n) { return static_cast<int64_t>(bits() % static_cast<uint64_t>(n)); }
-template <class T> T uniform() {
+template <class T>
+T uniform() {
   return static_cast<T>(static_cast<double>(bits()) / 1073741824.0 - 1);
 }
 
-// A region between two unmapped pages; place() returns room for n elements at its very end or start.
+// A region between two unmapped pages; place() returns room for n elements at its very end or
+// start.
 class Region {
  public:
   static constexpr size_t kBytes = size_t{24} << 20;
   Region() : page_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
-    void* p = mmap(nullptr, kBytes + 2 * page_, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* p = mmap(nullptr, kBytes + 2 * page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                   -1, 0);
     if (p == MAP_FAILED) _exit(3);
     base_ = static_cast<char*>(p) + page_;
     mprotect(p, page_, PROT_NONE);
     mprotect(base_ + kBytes, page_, PROT_NONE);
   }
-  template <class T> T* place(int64_t n, bool at_end) {
+  template <class T>
+  T* place(int64_t n, bool at_end) {
     const size_t bytes = static_cast<size_t>(n) * sizeof(T);
     if (bytes > kBytes) {
       printf("a test operand is too big\n");
@@ -109,24 +112,34 @@ struct Matrix {
   }
 };
 
-template <class T> struct Wider { using type = double; };
-template <> struct Wider<double> { using type = long double; };
+template <class T>
+struct Wider {
+  using type = double;
+};
+template <>
+struct Wider<double> {
+  using type = long double;
+};
 
-template <class T> void report(const Shape& s, const char* what) {
+template <class T>
+void report(const Shape& s, const char* what) {
   ++failed;
   if (failed < 40)
-    printf("FAILED: %s %s m=%lld n=%lld k=%lld %s%s pad=%lld accumulate=%d bias=%d batch=%lld: %s\n",
-           isa, sizeof(T) == 4 ? "f32" : "f64", (long long)s.m, (long long)s.n, (long long)s.k,
-           layout_name[s.a], layout_name[s.b], (long long)s.pad, s.accumulate, s.bias,
-           (long long)s.batch, what);
+    printf(
+        "FAILED: %s %s m=%lld n=%lld k=%lld %s%s pad=%lld accumulate=%d bias=%d batch=%lld: %s\n",
+        isa, sizeof(T) == 4 ? "f32" : "f64", (long long)s.m, (long long)s.n, (long long)s.k,
+        layout_name[s.a], layout_name[s.b], (long long)s.pad, s.accumulate, s.bias,
+        (long long)s.batch, what);
 }
 
-template <class T> bool same(const std::vector<T>& x, const T* y) {
+template <class T>
+bool same(const std::vector<T>& x, const T* y) {
   return x.empty() || memcmp(x.data(), y, x.size() * sizeof(T)) == 0;
 }
 
 // One shape with random operands: error bound, gaps and inputs untouched, equal bits for all pools.
-template <class T> void check_shape(const GemmTable& table, const Shape& s, int pool_count) {
+template <class T>
+void check_shape(const GemmTable& table, const Shape& s, int pool_count) {
   using W = typename Wider<T>::type;
   const int64_t count = std::max<int64_t>(1, s.batch);
   const Matrix a(s.m, s.k, s.a, s.pad), b(s.k, s.n, s.b, s.pad), c(s.m, s.n, kRowMajor, s.pad);
@@ -178,8 +191,9 @@ template <class T> void check_shape(const GemmTable& table, const Shape& s, int 
     if (s.batch == 0)
       tg::cpu::gemm(table, args, scratch, pool);
     else
-      tg::cpu::gemm_batched(table, args, GemmBatch{count, a_offsets.data(), nullptr, c_offsets.data()},
-                            scratch, pool);
+      tg::cpu::gemm_batched(table, args,
+                            GemmBatch{count, a_offsets.data(), nullptr, c_offsets.data()}, scratch,
+                            pool);
     if (!same(va, pa) || !same(vb, pb) || !same(vbias, pbias)) return report<T>(s, "input changed");
     if (which == 0)
       first.assign(pc, pc + c_size);
@@ -230,14 +244,15 @@ Shape random_options(int64_t m, int64_t n, int64_t k, Layout a, Layout b) {
   return {m, n, k, a, b, below(2) * below(6), below(3) == 0, below(3) == 0, below(2) == 0, 0};
 }
 
-template <class T> void check_small(const GemmTable& table) {
+template <class T>
+void check_small(const GemmTable& table) {
   for (int64_t m = 0; m <= 20; ++m)
     for (int64_t n = 0; n <= 20; ++n)
       for (int64_t k = 0; k <= 20; ++k)
         for (int layouts = 0; layouts < 4; ++layouts)
           if (below(thinning) == 0)
-            check_shape<T>(
-                table, random_options(m, n, k, Layout(layouts & 1), Layout(layouts >> 1)), 1);
+            check_shape<T>(table,
+                           random_options(m, n, k, Layout(layouts & 1), Layout(layouts >> 1)), 1);
   for (int i = 0; i < 6000 / thinning; ++i) {
     Shape s = random_options(below(68), below(68), below(68), Layout(below(3)), Layout(below(3)));
     if (i % 4 == 0) s.batch = 1 + below(5);
@@ -252,7 +267,8 @@ template <class T> void check_small(const GemmTable& table) {
 }
 
 // Large enough for several threads, blocks of k and of rows, and both ways of packing.
-template <class T> void check_large(const GemmTable& table) {
+template <class T>
+void check_large(const GemmTable& table) {
   const int64_t shapes[][3] = {{128, 128, 128}, {129, 257, 65},  {64, 1024, 520}, {1, 2000, 700},
                                {2, 1500, 800},  {3, 999, 1111},  {2000, 1, 700},  {2000, 3, 600},
                                {9, 333, 1025},  {520, 260, 513}, {300, 1000, 17}, {1000, 40, 90},
@@ -260,10 +276,10 @@ template <class T> void check_large(const GemmTable& table) {
   for (const auto& shape : shapes)
     for (int layouts = 0; layouts < 4; ++layouts)
       if (below(thinning) == 0)
-        check_shape<T>(table,
-                     random_options(shape[0], shape[1], shape[2], Layout(layouts & 1),
-                                    Layout(layouts >> 1)),
-                     3);
+        check_shape<T>(
+            table,
+            random_options(shape[0], shape[1], shape[2], Layout(layouts & 1), Layout(layouts >> 1)),
+            3);
   for (int i = 0; i < 30; i += static_cast<int>(thinning)) {
     Shape s = random_options(1 + below(300), 1 + below(400), 1 + below(700), Layout(below(3)),
                              Layout(below(3)));
@@ -279,26 +295,26 @@ template <class T> void check_large(const GemmTable& table) {
 }
 
 // A NaN or infinity in one operand reaches exactly its row or column, even against zeros.
-template <class T> void check_special(const GemmTable& table) {
-  const int64_t shapes[][3] = {{1, 50, 30},  {50, 1, 30},  {3, 50, 30},
-                               {1, 50, 100}, {3, 50, 100}, {20, 50, 30},
-                               {5, 300, 600}};
+template <class T>
+void check_special(const GemmTable& table) {
+  const int64_t shapes[][3] = {{1, 50, 30},  {50, 1, 30},  {3, 50, 30},  {1, 50, 100},
+                               {3, 50, 100}, {20, 50, 30}, {5, 300, 600}};
   for (const auto& shape : shapes)
     for (int layouts = 0; layouts < 4; ++layouts)
       for (const bool in_a : {true, false})
         for (const bool infinite : {true, false}) {
           Shape s{shape[0], shape[1], shape[2], Layout(layouts & 1), Layout(layouts >> 1), 0, false,
-                  false, true, 0};
+                  false,    true,     0};
           const Matrix a(s.m, s.k, s.a, 0), b(s.k, s.n, s.b, 0);
           std::vector<T> va(static_cast<size_t>(a.extent()), T(0)),
               vb(static_cast<size_t>(b.extent()), T(0)), vc(static_cast<size_t>(s.m * s.n), T(7));
-          const T bad = infinite ? std::numeric_limits<T>::infinity()
-                                 : std::numeric_limits<T>::quiet_NaN();
+          const T bad =
+              infinite ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::quiet_NaN();
           const int64_t i = below(s.m), j = below(s.n), p = below(s.k);
           (in_a ? va[static_cast<size_t>(i * a.row + p * a.col)]
                 : vb[static_cast<size_t>(p * b.row + j * b.col)]) = bad;
-          GemmArgs<T> args{s.m, s.n, s.k, va.data(), a.row, a.col, vb.data(), b.row, b.col,
-                           vc.data(), s.n};
+          GemmArgs<T> args{s.m,       s.n,   s.k,   va.data(), a.row, a.col,
+                           vb.data(), b.row, b.col, vc.data(), s.n};
           char* scratch = regions->scratch.place<char>(
               static_cast<int64_t>(tg::cpu::gemm_scratch_bytes(table, args, 1)), true);
           tg::cpu::gemm(table, args, scratch, *pools[0]);

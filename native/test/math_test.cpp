@@ -20,17 +20,27 @@ namespace {
 
 int passed = 0, failed = 0;
 void check(bool ok) { ok ? ++passed : ++failed; }
-template <class T> struct Wide { using type = double; };
-template <> struct Wide<double> { using type = long double; };
-template <class T> using WideOf = typename Wide<T>::type;
-template <class T> using Bits = typename LaneUnsigned<typename LaneInt<T>::type>::type;
+template <class T>
+struct Wide {
+  using type = double;
+};
+template <>
+struct Wide<double> {
+  using type = long double;
+};
+template <class T>
+using WideOf = typename Wide<T>::type;
+template <class T>
+using Bits = typename LaneUnsigned<typename LaneInt<T>::type>::type;
 
-template <class T> T from_bits(Bits<T> b) {
+template <class T>
+T from_bits(Bits<T> b) {
   T x;
   memcpy(&x, &b, sizeof x);
   return x;
 }
-template <class T> Bits<T> to_bits(T x) {
+template <class T>
+Bits<T> to_bits(T x) {
   Bits<T> b;
   memcpy(&b, &x, sizeof b);
   return b;
@@ -38,7 +48,8 @@ template <class T> Bits<T> to_bits(T x) {
 
 // |got - want| in units of the last place that T has at `want`; infinity counts as the power of
 // two after the largest number. A wrong NaN, or a zero of the wrong sign, is an infinite error.
-template <class T> double ulps(T got, WideOf<T> want) {
+template <class T>
+double ulps(T got, WideOf<T> want) {
   constexpr bool kFloat = sizeof(T) == 4;
   constexpr int kDigits = kFloat ? 24 : 53;
   constexpr int kTop = kFloat ? 128 : 1024, kBottom = kFloat ? -126 : -1022;
@@ -62,7 +73,8 @@ template <class T> double ulps(T got, WideOf<T> want) {
 }
 
 // A function under test: applied to arrays as a kernel does, tail by partial load and store.
-template <class T, class F> struct Kernel {
+template <class T, class F>
+struct Kernel {
   static __attribute__((noinline)) void run(const T* in, const T* second, T* out, int64_t n) {
     constexpr int64_t kLanes = V<T>::kLanes;
     int64_t i = 0;
@@ -73,13 +85,18 @@ template <class T, class F> struct Kernel {
   }
 };
 
-template <class W> W sigmoid_of(W x) {
+template <class W>
+W sigmoid_of(W x) {
   return x > 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x));
 }
-template <class W> W softplus_of(W x) {
+template <class W>
+W softplus_of(W x) {
   return (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)));
 }
-template <class W> W sign_of(W x) { return x > 0 ? 1 : x < 0 ? -1 : x == 0 ? 0 : x; }
+template <class W>
+W sign_of(W x) {
+  return x > 0 ? 1 : x < 0 ? -1 : x == 0 ? 0 : x;
+}
 
 // name; the bounds of math.h in ULP, for float and double; the reference.
 #define TG_FUNCTIONS(F)                \
@@ -98,19 +115,31 @@ template <class W> W sign_of(W x) { return x > 0 ? 1 : x < 0 ? -1 : x == 0 ? 0 :
   F(floor, 0, 0, std::floor(x))        \
   F(round_even, 0, 0, std::rint(x))
 
-#define TG_CASE(name_, float_bound, double_bound, reference_)                         \
-  struct name_##_case {                                                               \
-    static constexpr const char* kName = #name_;                                      \
-    static constexpr double kFloat = float_bound, kDouble = double_bound;             \
-    template <class T> static TG_INLINE V<T> apply(V<T> x, V<T>) { return name_(x); } \
-    template <class W> static W reference(W x, W) { return reference_; }              \
+#define TG_CASE(name_, float_bound, double_bound, reference_)             \
+  struct name_##_case {                                                   \
+    static constexpr const char* kName = #name_;                          \
+    static constexpr double kFloat = float_bound, kDouble = double_bound; \
+    template <class T>                                                    \
+    static TG_INLINE V<T> apply(V<T> x, V<T>) {                           \
+      return name_(x);                                                    \
+    }                                                                     \
+    template <class W>                                                    \
+    static W reference(W x, W) {                                          \
+      return reference_;                                                  \
+    }                                                                     \
   };
 TG_FUNCTIONS(TG_CASE)
 struct pow_case {
   static constexpr const char* kName = "pow";
   static constexpr double kFloat = 0.51, kDouble = 1;
-  template <class T> static TG_INLINE V<T> apply(V<T> x, V<T> y) { return pow(x, y); }
-  template <class W> static W reference(W x, W y) { return std::pow(x, y); }
+  template <class T>
+  static TG_INLINE V<T> apply(V<T> x, V<T> y) {
+    return pow(x, y);
+  }
+  template <class W>
+  static W reference(W x, W y) {
+    return std::pow(x, y);
+  }
 };
 
 uint64_t random_state = 1;
@@ -126,7 +155,8 @@ struct Worst {
   uint64_t hash = 0, count = 0;
 };
 
-template <class T, class F> void measure(const T* x, const T* y, int64_t n, Worst* worst) {
+template <class T, class F>
+void measure(const T* x, const T* y, int64_t n, Worst* worst) {
   static T out[4096];
   Kernel<T, F>::run(x, y, out, n);
   for (int64_t i = 0; i < n; ++i) {
@@ -138,9 +168,13 @@ template <class T, class F> void measure(const T* x, const T* y, int64_t n, Wors
   worst->count += static_cast<uint64_t>(n);
 }
 
-template <class T> double bound_of(double f, double d) { return sizeof(T) == 4 ? f : d; }
+template <class T>
+double bound_of(double f, double d) {
+  return sizeof(T) == 4 ? f : d;
+}
 
-template <class T, class F> void report(const Worst& w) {
+template <class T, class F>
+void report(const Worst& w) {
   const double bound = bound_of<T>(F::kFloat, F::kDouble);
   const bool ok = w.ulp <= bound;
   check(ok);
@@ -150,7 +184,8 @@ template <class T, class F> void report(const Worst& w) {
 }
 
 // Sign and exponent uniform, next to a multiple of π/2, or within the range where functions bend.
-template <class T> T sample(uint64_t i) {
+template <class T>
+T sample(uint64_t i) {
   const uint64_t r = random_bits();
   if (i % 2 == 0) return from_bits<T>(static_cast<Bits<T>>(r >> (64 - 8 * sizeof(T))));
   if (i % 8 == 3) return static_cast<T>(1.57079632679489661923L * static_cast<int64_t>(r >> 45));
@@ -158,7 +193,8 @@ template <class T> T sample(uint64_t i) {
   return static_cast<T>((r & 1 ? -1 : 1) * std::exp2(u * 44 - 34) * (1 + (r >> 12) * 0x1p-52));
 }
 
-template <class T, class F, bool kPair> void accuracy(bool all) {
+template <class T, class F, bool kPair>
+void accuracy(bool all) {
   static T x[4096], y[4096];
   Worst worst;
   if constexpr (sizeof(T) == 4 && !kPair) {
@@ -192,15 +228,16 @@ template <class T, class F, bool kPair> void accuracy(bool all) {
 
 // Every special value in every lane and at every place of a tail, the other lanes holding something
 // else; nothing outside the tail may change, and the bits may not depend on the place.
-template <class T, class F> void special_values() {
+template <class T, class F>
+void special_values() {
   constexpr int kLanes = V<T>::kLanes, kRoom = 2 * kLanes;
   const T inf = static_cast<T>(__builtin_inf()), nan = static_cast<T>(__builtin_nan(""));
   const T denormal = from_bits<T>(1), normal = sizeof(T) == 4 ? T(0x1p-126) : T(0x1p-1022);
   const T largest = from_bits<T>(to_bits(inf) - 1);
   const T low_denormal = from_bits<T>(to_bits(normal) - 1);
-  const T values[] = {0,    denormal, low_denormal, normal, T(1e-30), T(0.5), 1,   T(1.5),
-                      2,    3,        T(2.5),       10,     88,       89,     103, T(709.5),
-                      T(710.2), 746,  T(1e5),       T(1e10), T(1e30), largest, inf, nan};
+  const T values[] = {0,        denormal, low_denormal, normal,  T(1e-30), T(0.5),  1,   T(1.5),
+                      2,        3,        T(2.5),       10,      88,       89,      103, T(709.5),
+                      T(710.2), 746,      T(1e5),       T(1e10), T(1e30),  largest, inf, nan};
   constexpr int kValues = sizeof values / sizeof *values;
   bool ok = true;
   for (int v = 0; v < 2 * kValues; ++v) {
@@ -234,7 +271,8 @@ template <class T, class F> void special_values() {
 }
 
 // What the mathematics fixes exactly, without a reference between.
-template <class T, class F> void exactly(double x, double want) {
+template <class T, class F>
+void exactly(double x, double want) {
   constexpr int kLanes = V<T>::kLanes;
   T in[kLanes], out[kLanes];
   const T expected = static_cast<T>(want);
@@ -246,7 +284,8 @@ template <class T, class F> void exactly(double x, double want) {
   if (!ok) printf("%s(%g) = %.9g, not %.9g\n", F::kName, x, (double)out[0], want);
   check(ok);
 }
-template <class T> void identities() {
+template <class T>
+void identities() {
   const double inf = __builtin_inf(), nan = __builtin_nan("");
   exactly<T, exp_case>(0, 1), exactly<T, exp_case>(-0.0, 1), exactly<T, exp_case>(-inf, 0);
   exactly<T, exp_case>(inf, inf), exactly<T, exp_case>(nan, nan), exactly<T, exp_case>(-1e30, 0);
@@ -276,7 +315,8 @@ bool wanted(const char* name, int argc, char** argv) {
   }
   return names == 0;
 }
-template <class F, bool kPair> void test(bool all, int argc, char** argv) {
+template <class F, bool kPair>
+void test(bool all, int argc, char** argv) {
   if (!wanted(F::kName, argc, argv)) return;
   accuracy<float, F, kPair>(all);
   accuracy<double, F, kPair>(all);

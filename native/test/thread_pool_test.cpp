@@ -162,7 +162,8 @@ void round_trip() {
   std::vector<double> micros;
   for (int i = 0; i < 2000; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    pool.run(2, [](void*, int64_t) {}, nullptr);
+    pool.run(
+        2, [](void*, int64_t) {}, nullptr);
     const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
     micros.push_back(time.count());
   }
