@@ -252,10 +252,10 @@ function encodeOne(op: string, spec: AttrSpec, value: unknown, to: number[]): vo
         to.push(1, value);
         return;
       }
-      encodeList(op, spec.name, value, to);
+      encodeList(op, spec.name, 'an integer, an array of integers or null', value, to);
       return;
     case 'shape':
-      encodeList(op, spec.name, value, to);
+      encodeList(op, spec.name, 'an array of integers', value, to);
       return;
     case 'pairs': {
       if (!Array.isArray(value))
@@ -285,8 +285,14 @@ function checkLength(op: string, name: string, value: readonly unknown[]): numbe
   return count;
 }
 
-function encodeList(op: string, name: string, value: unknown, to: number[]): void {
-  if (!Array.isArray(value)) throw wrongType(op, name, 'an array of integers', value);
+function encodeList(
+  op: string,
+  name: string,
+  expected: string,
+  value: unknown,
+  to: number[],
+): void {
+  if (!Array.isArray(value)) throw wrongType(op, name, expected, value);
   const count = checkLength(op, name, value);
   to.push(count);
   for (let i = 0; i < count; ++i) {

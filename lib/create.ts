@@ -50,6 +50,8 @@ export function finish(t: Tensor, options: TensorOptions): Tensor {
   return t;
 }
 
+const MAX_ELEMENTS = 2 ** 48; // native code's limit
+
 /** @internal Checks a shape given by a user and returns it as numbers that native code takes. */
 export function checkShape(op: string, shape: unknown): number[] {
   if (!Array.isArray(shape)) throw wrongType(op, 'shape', 'an array of sizes', shape);
@@ -59,6 +61,8 @@ export function checkShape(op: string, shape: unknown): number[] {
   const sizes: number[] = [];
   for (let i = 0; i < ndim; ++i)
     sizes.push(checkNumber(op, `shape[${i}]`, shape[i], { min: 0, integer: true }));
+  if (sizes.reduce((n, d) => n * (d || 1), 1) > MAX_ELEMENTS)
+    throw new RangeError(`${op}: shape [${sizes.join(', ')}] has too many elements`);
   return sizes;
 }
 
@@ -130,7 +134,7 @@ function flatten(
   if (depth < shape.length) {
     if (!Array.isArray(data) || data.length !== shape[depth])
       throw new RangeError(
-        `tensor: the data is ragged: at depth ${depth} ${Array.isArray(data) ? `${data.length} entries` : describe(data)} where ${shape[depth]} were expected`,
+        `tensor: the data is ragged: at depth ${depth}, ${Array.isArray(data) ? `${data.length} entries` : describe(data)} where ${shape[depth]} were expected`,
       );
     for (let i = 0; i < data.length; ++i) flatten(data[i], shape, depth + 1, to, kinds);
   } else if (typeof data === 'number') {

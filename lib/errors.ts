@@ -91,12 +91,14 @@ export function checkNumber(
   range: NumberRange = {},
 ): number {
   const { min, max, above, below, integer } = range;
-  const parts = [integer ? 'an integer' : 'a finite number'];
+  const parts: string[] = [];
   if (min !== undefined) parts.push(`≥ ${min}`);
   if (above !== undefined) parts.push(`> ${above}`);
   if (max !== undefined) parts.push(`≤ ${max}`);
   if (below !== undefined) parts.push(`< ${below}`);
-  const expected = parts.join(' ');
+  const expected = [integer ? 'an integer' : 'a finite number', parts.join(' and ')]
+    .join(' ')
+    .trimEnd();
   if (typeof value !== 'number') throw wrongType(op, argument, expected, value);
   if (
     !Number.isFinite(value) ||

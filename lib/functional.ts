@@ -58,7 +58,10 @@ export function valueAndGrad<A extends readonly unknown[]>(
       const grads = gradients(value, inputs, { createGraph }).map(
         (g, i) => g ?? zerosLike(inputs[i]!),
       );
-      return { value: createGraph ? value : detach(value), grads };
+      if (createGraph) return { value, grads };
+      const detached = detach(value);
+      for (const t of inputs) t.dispose(); // views of the arguments, not the arguments
+      return { value: detached, grads };
     });
 }
 

@@ -9,7 +9,7 @@ export type Reduction = 'mean' | 'sum' | 'none';
 
 /** @internal */
 export function checkReduction(op: string, reduction: unknown): Reduction {
-  const value = reduction ?? 'mean';
+  const value = reduction === undefined ? 'mean' : reduction;
   if (value !== 'mean' && value !== 'sum' && value !== 'none')
     throw wrongType(op, 'reduction', "'mean', 'sum' or 'none'", reduction);
   return value;

@@ -14,11 +14,18 @@ export interface OptimizerOptions {
   learningRate?: LearningRate;
 }
 
+/** What an optimizer remembers of a parameter. */
+interface State {
+  /** Steps in which it was updated. */
+  t: number;
+  readonly tensors: readonly Tensor[];
+}
+
 /** Base class: subclasses name a rule of native/schema/optimizers.h and its numbers for a step. */
 export abstract class Optimizer {
   private taken = 0;
   private readonly parameterList: readonly Tensor[];
-  private readonly states = new Map<Tensor, Tensor[]>();
+  private readonly states = new Map<Tensor, State>();
   private rate: LearningRate;
 
   /**
@@ -86,33 +93,61 @@ export abstract class Optimizer {
   }
 
   /**
-   * Updates every parameter that has a gradient, all in one native call; nothing is written unless all fits.
-   * @throws TapegradError if a parameter was disposed of, RangeError if the learning rate is no finite number ≥ 0
+   * Updates every parameter that has a gradient in one native call; nothing is written unless all fits.
+   * (One call for each number of steps, should some parameters have missed steps for want of a gradient.)
+   * @throws TapegradError if a parameter was disposed of, RangeError if a gradient does not fit its
+   * parameter or the learning rate is no finite number ≥ 0
    */
   step(): void {
     const rate = this.learningRate;
-    const { spec, numbers } = this.rule(this.taken + 1, rate);
-    const handles: number[] = [];
-    const updated: Tensor[] = [];
+    const due = new Map<number, Tensor[]>();
     for (const p of this.parameterList) {
       if (!p.grad) continue;
-      if (isDoomed(p))
-        throw new TapegradError(
-          'TG_DISPOSED',
-          `${this.name}: a parameter of shape [${shapeOf(p).join(', ')}] was disposed of`,
-        );
-      handles.push(handleOf(p), handleOf(checkTensor(this.name, 'grad', p.grad)));
-      for (const s of this.stateOf(p, spec.states)) handles.push(handleOf(s));
-      updated.push(p);
+      this.checkGradient(p, p.grad);
+      const t = (this.states.get(p)?.t ?? 0) + 1;
+      const same = due.get(t);
+      if (same) same.push(p);
+      else due.set(t, [p]);
+    }
+    for (const [t, parameters] of due) this.update(t, rate, parameters);
+    ++this.taken;
+  }
+
+  private update(t: number, rate: number, parameters: readonly Tensor[]): void {
+    const { spec, numbers } = this.rule(t, rate);
+    const handles: number[] = [];
+    for (const p of parameters) {
+      handles.push(handleOf(p), handleOf(p.grad!));
+      for (const s of this.stateOf(p, spec.states).tensors) handles.push(handleOf(s));
     }
     native.optimize(
       spec.code,
       Float64Array.from(handles),
       Float64Array.from(spec.numbers, (name) => numbers[name]!),
-      updated,
+      parameters,
     );
-    ++this.taken;
-    for (const p of updated) ++(p.base ?? p).version;
+    for (const p of parameters) {
+      this.states.get(p)!.t = t;
+      ++(p.base ?? p).version;
+    }
+  }
+
+  private checkGradient(p: Tensor, grad: Tensor): void {
+    const shape = shapeOf(p);
+    if (isDoomed(p))
+      throw new TapegradError(
+        'TG_DISPOSED',
+        `${this.name}: a parameter of shape [${shape.join(', ')}] was disposed of`,
+      );
+    const given = shapeOf(checkTensor(this.name, 'grad', grad));
+    if (
+      grad.dtype !== p.dtype ||
+      given.length !== shape.length ||
+      given.some((d, i) => d !== shape[i])
+    )
+      throw new RangeError(
+        `${this.name}: the gradient ${grad.dtype} [${given.join(', ')}] does not fit the parameter ${p.dtype} [${shape.join(', ')}]`,
+      );
   }
 
   /** Forgets the gradients and frees their memory. */
@@ -132,17 +167,17 @@ export abstract class Optimizer {
 
   /** Frees the state arrays. */
   dispose(): void {
-    for (const list of this.states.values()) for (const t of list) t.dispose();
+    for (const { tensors } of this.states.values()) for (const t of tensors) t.dispose();
     this.states.clear();
   }
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  private stateOf(p: Tensor, count: number): readonly Tensor[] {
-    let list = this.states.get(p);
-    if (!list) {
-      list = Array.from({ length: count }, (_, i) => {
+  private stateOf(p: Tensor, count: number): State {
+    let state = this.states.get(p);
+    if (!state) {
+      const tensors = Array.from({ length: count }, (_, i) => {
         const t = keep(stateLike(p));
         const value = this.initialState(i);
         if (value !== 0) {
@@ -152,9 +187,10 @@ export abstract class Optimizer {
         }
         return t;
       });
-      this.states.set(p, list);
+      state = { t: 0, tensors };
+      this.states.set(p, state);
     }
-    return list;
+    return state;
   }
 }
 

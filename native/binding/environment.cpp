@@ -5,11 +5,11 @@ namespace tg::binding {
 namespace {
 // V8 hears of changes in steps of this size: telling it costs as much as a small op.
 constexpr int64_t kReportSlack = 256 << 10;
-// What a tensor costs beside its elements, rounded up: a program that drops many small ones would else
-// hold half a million before V8 sees a reason to collect.
+// What a tensor costs beside its elements, rounded up: a program that drops many small ones would
+// else hold half a million before V8 sees a reason to collect.
 constexpr int64_t kTensorBytes = 1024;
-// A sweep looks at every live tensor, so it waits for this many ops or bytes, and for a quarter as many
-  // ops as there are tensors.
+// A sweep looks at every live tensor, so it waits for this many ops or bytes, and for a quarter as
+// many ops as there are tensors.
 constexpr uint32_t kSweepOps = 4096;
 constexpr size_t kSweepBytes = size_t{32} << 20;
 // Enough reported pressure to make V8 collect at once.
@@ -32,7 +32,18 @@ Environment::Environment(Napi::Env env, const Backend& backend, const char* isa)
   engine_.relief = {relieve, this};
 }
 
-Environment::~Environment() = default;
+// Runs as the finalizer of the instance data, when Node's environment ends: references are still
+// valid then, and nobody else frees those that are left.
+Environment::~Environment() {
+  TensorTable& table = engine_.table();
+  for (uint32_t slot = 0; slot < table.slots(); ++slot) {
+    const Tensor& tensor = table.at(slot);
+    if (tensor.storage && tensor.owner)
+      napi_delete_reference(env_, static_cast<napi_ref>(tensor.owner));
+  }
+  if (sentinel_) napi_delete_reference(env_, sentinel_);
+  napi_delete_reference(env_, mailbox_array_);
+}
 
 Environment& Environment::of(napi_env env) {
   void* data = nullptr;
@@ -130,7 +141,8 @@ void Environment::before_allocation(napi_env env) {
 }
 
 void Environment::report_memory(napi_env env, int64_t slack) {
-  const int64_t held = static_cast<int64_t>(engine_.pool().live_bytes()) + engine_.table().live() * kTensorBytes;
+  const int64_t held =
+      static_cast<int64_t>(engine_.pool().live_bytes()) + engine_.table().live() * kTensorBytes;
   const int64_t change = held - reported_bytes_;
   if (change < slack && change > -slack) return;
   int64_t total;
