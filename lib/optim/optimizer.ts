@@ -120,12 +120,12 @@ export abstract class Optimizer {
       handles.push(handleOf(p), handleOf(p.grad!));
       for (const s of this.stateOf(p, spec.states).tensors) handles.push(handleOf(s));
     }
-    native.optimize(
-      spec.code,
-      Float64Array.from(handles),
-      Float64Array.from(spec.numbers, (name) => numbers[name]!),
-      parameters,
-    );
+    // Filled in loops: Float64Array.from is several times slower, and this is each step of each model.
+    const list = new Float64Array(handles.length);
+    for (let i = 0; i < handles.length; ++i) list[i] = handles[i]!;
+    const given = new Float64Array(spec.numbers.length);
+    for (let i = 0; i < given.length; ++i) given[i] = numbers[spec.numbers[i]!]!;
+    native.optimize(spec.code, list, given, parameters);
     for (const p of parameters) {
       this.states.get(p)!.t = t;
       ++(p.base ?? p).version;

@@ -1,0 +1,72 @@
+// How a child process times its work: warm up, then samples of many iterations until the time is over.
+// peers/torch.py does the same, line by line.
+
+export interface Measurement {
+  /** Nanoseconds per iteration: the median over samples, the best sample, and all time over all iterations. */
+  median_ns: number;
+  best_ns: number;
+  mean_ns: number;
+  /** Processor time over all iterations, of all threads: what a busy machine cannot stretch. */
+  cpu_ns: number;
+  iterations: number;
+  /** What ran: "tapegrad 0.1.0", its instruction set and the number of threads that it says it uses. */
+  library: string;
+  isa: string;
+  threads: number;
+}
+
+export type Timing = Pick<
+  Measurement,
+  'median_ns' | 'best_ns' | 'mean_ns' | 'cpu_ns' | 'iterations'
+>;
+
+// A sample is long against the clock's resolution and short against whatever else the machine does.
+const SAMPLE_NS = 1e6;
+const MIN_SAMPLES = 5;
+
+const cpu = (): number => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) * 1e3;
+};
+const now = (): number => Number(process.hrtime.bigint());
+
+/** The middle one, or the mean of the middle two. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+/** @param run - does the work n times; no call of ours is in its loop */
+export function measure(run: (n: number) => void, seconds: number): Timing {
+  // Half the time warms up (caches, the compiler, memory pools) and finds the number of iterations.
+  let n = 1;
+  let last = 1;
+  for (const end = now() + seconds * 5e8; ;) {
+    const start = now();
+    run(n);
+    const stop = now();
+    last = Math.max(1, stop - start);
+    if (stop >= end) break;
+    n = Math.max(1, Math.min(2 * n, Math.round((n * SAMPLE_NS) / last)));
+  }
+  const samples: number[] = [];
+  const cpuBegin = cpu();
+  const begin = now();
+  const end = begin + seconds * 1e9;
+  let at = begin;
+  while (at < end || samples.length < MIN_SAMPLES) {
+    run(n);
+    const next = now();
+    samples.push((next - at) / n);
+    at = next;
+  }
+  const cpuTime = cpu() - cpuBegin;
+  return {
+    median_ns: median(samples),
+    best_ns: Math.min(...samples),
+    mean_ns: (at - begin) / (n * samples.length),
+    cpu_ns: cpuTime / (n * samples.length),
+    iterations: n * samples.length,
+  };
+}
