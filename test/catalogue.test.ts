@@ -1,0 +1,114 @@
+// Every op of the schema against a reference in float64: values, special values in every lane and tail,
+// shapes, memory order, derivatives, misuse, and that the kernel meant was the one that ran. The tests are
+// made from lib/schema.gen.ts: a new op has them as soon as test/catalogue/ knows its reference.
+// TAPEGRAD_TEST=kernels leaves out what does not depend on the instruction set (see isa.test.ts).
+import { expect } from 'chai';
+import * as tg from 'tapegrad';
+import { DTYPES } from '#lib/schema.gen.js';
+import {
+  elementwiseDerivativeTests,
+  structuredDerivativeTests,
+} from './catalogue/differentiable.js';
+import { elementwiseTests } from './catalogue/elementwise.js';
+import { errorTests } from './catalogue/errors.js';
+import { ELEMENTWISE, SPECS, make } from './catalogue/harness.js';
+import { ELEMENTWISE_REFERENCES } from './catalogue/references.js';
+import { STRUCTURED_REFERENCES, structuredReference } from './catalogue/structured.js';
+import { structuredTests } from './catalogue/shaped.js';
+
+const isa = tg.isa().used;
+const kernelsOnly = process.env['TAPEGRAD_TEST'] === 'kernels';
+
+describe(`catalogue on ${isa}`, function () {
+  this.timeout(60_000);
+
+  it('has no reference without an op', () => {
+    const names = new Set(SPECS.map((s) => s.name));
+    expect(
+      [...Object.keys(ELEMENTWISE_REFERENCES), ...Object.keys(STRUCTURED_REFERENCES)].filter(
+        (n) => !names.has(n),
+      ),
+    ).to.deep.equal([]);
+  });
+
+  for (const op of SPECS)
+    describe(op.name, () => {
+      const elementwise = ELEMENTWISE.has(op.kind);
+      const missing = !(op.name in (elementwise ? ELEMENTWISE_REFERENCES : STRUCTURED_REFERENCES));
+      if (missing) {
+        it('has a reference', () => {
+          throw new Error(
+            `the op ${op.name} has no reference: add ${elementwise ? 'a line to ELEMENTWISE_REFERENCES in test/catalogue/references.ts' : 'an entry to test/catalogue/shapes.ts or reductions.ts'}`,
+          );
+        });
+        return;
+      }
+      if (elementwise) elementwiseTests(op, isa);
+      else structuredTests(op, isa);
+      if (elementwise && op.kind !== 'compare') elementwiseDerivativeTests(op, isa);
+      else if (!elementwise && !structuredReference(op.name).noGradient && !kernelsOnly)
+        structuredDerivativeTests(op);
+      if (!kernelsOnly) errorTests(op);
+    });
+
+  describe('cast', () => {
+    it('brings the gradient back to the dtype of its input', () => {
+      for (const [from, to] of [
+        ['float32', 'float64'],
+        ['float64', 'float32'],
+      ] as const) {
+        const x = make([1.5, -2], [2], from, true);
+        x.to(to)
+          .mul(make([3, 4], [2], to))
+          .sum()
+          .backward();
+        expect(x.grad!.dtype).to.equal(from);
+        expect([...x.grad!.dataSync()]).to.deep.equal([3, 4]);
+      }
+    });
+    const values = [
+      0,
+      1.5,
+      -1.5,
+      2.999,
+      -0.25,
+      1e10,
+      -1e10,
+      Infinity,
+      -Infinity,
+      NaN,
+      16777217,
+      1e-40,
+    ];
+    const limit = (v: number): number =>
+      Number.isNaN(v) ? 0 : Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.trunc(v))) + 0;
+    const to = {
+      float32: Math.fround,
+      float64: (v: number): number => v,
+      int32: limit,
+      bool: (v: number): number => Number(v !== 0),
+    };
+    for (const from of DTYPES)
+      for (const target of DTYPES)
+        it(`${from} to ${target}`, () => {
+          tg.tidy(() => {
+            const repeated = Array.from({ length: 53 }, (_, i) => values[i % values.length]!);
+            const exact =
+              from === 'int32'
+                ? repeated.map(limit)
+                : from === 'float32'
+                  ? repeated.map(Math.fround)
+                  : from === 'bool'
+                    ? repeated.map(to.bool)
+                    : repeated;
+            const t =
+              from === 'bool' ? tg.tensor(exact.map((v) => v !== 0)) : make(exact, [53], from);
+            const result = tg.cast(t, { dtype: target });
+            expect(result.dtype).to.equal(target);
+            expect([...result.dataSync()].map((v) => v + 0)).to.deep.equal(
+              exact.map((v) => to[target](v) + 0),
+            );
+          });
+        });
+  });
+});

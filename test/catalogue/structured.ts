@@ -1,0 +1,20 @@
+// The references of ops with a shape rule of their own (reductions, op, internal), naive on purpose, and
+// for each the examples that the generated tests run. A new op gets its entry in one of the two files.
+import type { Structured } from './arrays.js';
+import { REDUCTIONS } from './reductions.js';
+import { SHAPED } from './shapes.js';
+
+export const STRUCTURED_REFERENCES: Readonly<Record<string, Structured>> = {
+  ...REDUCTIONS,
+  ...SHAPED,
+};
+
+/** The reference of a structured op; a new one must get its entry. */
+export function structuredReference(name: string): Structured {
+  const reference = STRUCTURED_REFERENCES[name];
+  if (!reference)
+    throw new Error(
+      `the op ${name} has no reference: add an entry to test/catalogue/shapes.ts or reductions.ts`,
+    );
+  return reference;
+}

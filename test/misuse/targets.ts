@@ -1,0 +1,325 @@
+/* eslint-disable @typescript-eslint/unbound-method -- accessors are called with receivers of all kinds */
+// Everything that a user can call, found at run time, so that what is added later is covered: functions,
+// constructors, and the methods and accessors of every class. Says nothing of what is passed to them.
+import * as fs from 'node:fs';
+import * as tg from 'tapegrad';
+
+/** Something to call: `template` are arguments that would do, so that hostile ones reach every position. */
+export interface Target {
+  readonly name: string;
+  /** Messages must hold one of these. */
+  readonly names: readonly string[];
+  readonly isMethod: boolean;
+  template(): unknown[];
+  receiver(): unknown;
+  call(self: unknown, args: readonly unknown[]): unknown;
+}
+
+/** Every leaf that a template made since this was emptied: its grad belongs to nobody else. */
+export const leaves: tg.Tensor[] = [];
+function t(): tg.Tensor {
+  const rows = [
+    [1, -2, 3],
+    [0.5, 0, -1],
+  ];
+  const leaf = tg.tensor(rows, { requiresGrad: true });
+  leaves.push(leaf);
+  return leaf;
+}
+const scalarLoss = (): tg.Tensor => t().square().sum();
+const parameters = (): tg.Tensor[] => {
+  const p = t();
+  p.grad = tg.keep(tg.ones([2, 3]));
+  return [p];
+};
+const byAxis = { axis: 0 };
+const f = (x: unknown): tg.Tensor => (x as tg.Tensor).mul(x as tg.Tensor).sum();
+
+/** Arguments that do, where two tensors do not. */
+const TEMPLATES: Readonly<Record<string, () => unknown[]>> = {
+  __proto__: null as never, // names such as toString are asked for
+  tensor: () => [[1, 2], {}],
+  zeros: () => [[2, 3], {}],
+  ones: () => [[2, 3], {}],
+  full: () => [[2, 3], 1, {}],
+  fullLike: () => [t(), 1, {}],
+  zerosLike: () => [t(), {}],
+  onesLike: () => [t(), {}],
+  arange: () => [0, 5, 1, {}],
+  linspace: () => [0, 1, 5, {}],
+  eye: () => [2, 3, {}],
+  rand: () => [[2, 3], {}],
+  randn: () => [[2, 3], {}],
+  randint: () => [0, 5, [2], {}],
+  permutation: () => [5],
+  manualSeed: () => [1],
+  setRandomState: () => [{ seed: 1, stream: 0 }],
+  setNumThreads: () => [2],
+  backward: () => [scalarLoss(), {}],
+  gradients: () => [scalarLoss(), [t()], {}],
+  grad: () => [f, {}],
+  valueAndGrad: () => [f, {}],
+  gradientTape: () => [scalarLoss],
+  noGrad: () => [() => 1],
+  enableGrad: () => [() => 1],
+  tidy: () => [t],
+  concat: () => [[t(), t()], byAxis],
+  stack: () => [[t(), t()], byAxis],
+  split: () => [t(), 1, 0],
+  where: () => [tg.tensor([true, false, true]), t(), t()],
+  reshape: () => [t(), [3, 2]],
+  permute: () => [t(), [1, 0]],
+  broadcastTo: () => [t(), [4, 2, 3]],
+  indexSelect: () => [t(), tg.tensor(Int32Array.of(0, 1)), byAxis],
+  pad: () => [
+    t(),
+    {
+      padding: [
+        [1, 1],
+        [0, 2],
+      ],
+    },
+  ],
+  slice: () => [t(), { axis: 1, start: 0, end: 2 }],
+  matmul: () => [t(), tg.ones([3, 2])],
+  linear: () => [t(), tg.ones([4, 3]), tg.ones([4])],
+  to: () => [t(), 'float64'],
+  unsqueeze: () => [t(), 0],
+  crossEntropy: () => [t(), tg.tensor(Int32Array.of(0, 2)), {}],
+  clipGradNorm: () => [parameters(), 1, {}],
+  clipGradValue: () => [parameters(), 1],
+  saveSafetensors: () => ['saved.safetensors', { w: t() }, {}],
+  loadSafetensors: () => ['saved.safetensors'],
+  encodeSafetensors: () => [{ w: t() }, {}],
+  decodeSafetensors: () => [tg.io.encodeSafetensors({ w: t() })],
+  Linear: () => [3, 4, {}],
+  Sequential: () => [new tg.nn.ReLU(), new tg.nn.Tanh()],
+  SGD: () => [parameters(), {}],
+  Adam: () => [parameters(), {}],
+  AdamW: () => [parameters(), {}],
+  constant: () => [[2, 3], 1, {}],
+  normal: () => [[2, 3], 0.1, {}],
+  glorotUniform: () => [[2, 3], 1, {}],
+  glorotNormal: () => [[2, 3], 1, {}],
+  heUniform: () => [[2, 3], {}],
+  heNormal: () => [[2, 3], {}],
+  calibratedUniform: () => [[2, 3], 3, {}],
+  loadStateDict: () => [{ weight: tg.ones([4, 3]), bias: tg.ones([4]) }, {}],
+  minimize: () => [scalarLoss()],
+  forward: () => [t()],
+};
+/** `init.zeros` takes a shape like `zeros`; methods take what their function takes after the first. */
+const templateOf = (name: string): (() => unknown[]) => TEMPLATES[name] ?? (() => [t(), t(), {}]);
+
+/** Other names under which a function speaks: those that are made of others. */
+const SPEAKS_AS: Readonly<Record<string, readonly string[]>> = {
+  __proto__: null as never,
+  pow: ['square', 'sqrt', 'rsqrt', 'reciprocal'],
+  gelu: ['geluErf', 'geluTanh'],
+  T: ['transpose'],
+  data: ['dataSync'],
+  toArray: ['dataSync'],
+  unsqueeze: ['reshape'],
+  squeeze: ['reshape'],
+  flatten: ['reshape'],
+  detach: ['reshape'],
+  transpose: ['permute'],
+  stack: ['concat'],
+  split: ['slice'],
+  to: ['cast'],
+  grad: ['valueAndGrad', 'gradients', 'backward'],
+  valueAndGrad: ['gradients', 'backward'],
+  gradientTape: ['gradients'],
+  normal: ['randn'],
+  heNormal: ['init.normal', 'randn'],
+  glorotNormal: ['init.normal', 'randn'],
+  heUniform: ['rand'],
+  glorotUniform: ['rand'],
+  calibratedUniform: ['rand'],
+  constant: ['full'],
+  parameter: ['requiresGrad', 'keep'],
+  minimize: ['backward', 'SGD'],
+  learningRate: ['SGD'],
+  step: ['SGD'],
+  forward: [': '], // whichever op the layer is made of
+  toString: ['slice', 'concat', 'dataSync'],
+  limit: ['memory.limit'],
+  loadStateDict: ['clone', 'copyFrom'],
+  stateDict: ['clone'],
+};
+
+function target(
+  name: string,
+  isMethod: boolean,
+  template: () => unknown[],
+  receiver: () => unknown,
+  call: Target['call'],
+): Target {
+  const last = name.slice(name.lastIndexOf('.') + 1);
+  return {
+    name,
+    names: [last, name, 'requiresGrad', ...(SPEAKS_AS[last] ?? [])],
+    isMethod,
+    template,
+    receiver,
+    call,
+  };
+}
+
+/** Members that the declarations call private or protected: at run time they look like any other. */
+function internalMembers(): ReadonlySet<string> {
+  const dist = new URL('../../../dist/', import.meta.url);
+  const found = new Set<string>();
+  for (const file of fs.readdirSync(dist, { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.d.ts')) continue;
+    const text = fs.readFileSync(new URL(file, dist), 'utf8');
+    for (const [, name] of text.matchAll(
+      /^ +(?:private|protected)(?: (?:abstract|get|set|readonly))* (\w+)/gm,
+    ))
+      found.add(name!);
+  }
+  return found;
+}
+const INTERNAL = internalMembers();
+
+/** Methods and accessors of a class; accessors count as methods without argument, setters with one. */
+function members(
+  className: string,
+  prototype: object,
+  receiver: () => unknown,
+  isOp: boolean,
+): Target[] {
+  const found: Target[] = [];
+  for (const key of Reflect.ownKeys(prototype)) {
+    if (key === 'constructor' || INTERNAL.has(key as string)) continue;
+    const { value, get, set } = Object.getOwnPropertyDescriptor(prototype, key)!;
+    const last = typeof key === 'symbol' ? (key.description ?? '') : key;
+    const name = `${className}.${key === Symbol.dispose ? 'dispose' : last.endsWith('inspect.custom') ? 'toString' : last}`;
+    const own =
+      isOp && !(last in TEMPLATES && !(last in tg))
+        ? () => templateOf(last)().slice(1)
+        : templateOf(last);
+    if (typeof value === 'function')
+      found.push(
+        target(name, true, own, receiver, (self, args) => Reflect.apply(value, self, args)),
+      );
+    if (get)
+      found.push(
+        target(
+          name,
+          true,
+          () => [],
+          receiver,
+          (self) => Reflect.apply(get, self, []),
+        ),
+      );
+    if (set)
+      found.push(
+        target(
+          name,
+          true,
+          () => [false],
+          receiver,
+          (self, [v]) => Reflect.apply(set, self, [v]),
+        ),
+      );
+  }
+  return found;
+}
+
+const isClass = (v: unknown): v is new (...args: unknown[]) => object =>
+  typeof v === 'function' && /^class\b/.test(Function.prototype.toString.call(v));
+
+/** Arguments that make an instance. */
+function constructorTemplate(
+  name: string,
+  type: new (...args: unknown[]) => object,
+): () => unknown[] {
+  if (TEMPLATES[name]) return TEMPLATES[name];
+  if (type.prototype instanceof tg.optim.Optimizer || name === 'Optimizer')
+    return () => [parameters(), {}];
+  return () => (name === 'Tensor' ? [t()] : []);
+}
+
+function instanceOf(name: string, type: new (...args: unknown[]) => object): () => unknown {
+  if (name === 'Tensor') return t;
+  if (name === 'Module') return () => new tg.nn.Linear(3, 4); // abstract
+  if (name === 'Optimizer') return () => new tg.optim.SGD(parameters(), { momentum: 0.9 }); // abstract
+  return () => new type(...constructorTemplate(name, type)());
+}
+
+function exportsOf(prefix: string, namespace: object): Target[] {
+  const found: Target[] = [];
+  for (const [key, value] of Object.entries(namespace) as [string, unknown][]) {
+    const name = `${prefix}${key}`;
+    if (key === 'TapegradError') continue; // made by the package, not called by users
+    if (isClass(value)) {
+      const make = (_: unknown, args: readonly unknown[]): unknown =>
+        Reflect.construct(value, args);
+      found.push(target(name, false, constructorTemplate(key, value), () => undefined, make));
+      found.push(
+        ...members(name, value.prototype as object, instanceOf(key, value), key === 'Tensor'),
+      );
+    } else if (typeof value === 'function') {
+      found.push(
+        target(
+          name,
+          false,
+          templateOf(key),
+          () => undefined,
+          (self, args) => Reflect.apply(value, self, args),
+        ),
+      );
+    } else if (typeof value === 'object' && value !== null) {
+      found.push(...exportsOf(`${name}.`, value));
+    }
+  }
+  return found;
+}
+
+/** Functions that `valueAndGrad`, `grad` and `gradientTape` return. */
+function returned(): Target[] {
+  const apply = (fn: unknown, args: readonly unknown[]): unknown =>
+    (fn as (...a: unknown[]) => unknown)(...args);
+  return [
+    target(
+      'valueAndGrad',
+      false,
+      () => [t()],
+      () => undefined,
+      (_, args) => apply(tg.valueAndGrad(f), args),
+    ),
+    target(
+      'grad',
+      false,
+      () => [t()],
+      () => undefined,
+      (_, args) => apply(tg.grad(f), args),
+    ),
+    target(
+      'gradientTape.gradient',
+      false,
+      () => [[t()], {}],
+      () => undefined,
+      (_, args) => {
+        const w = t();
+        return apply(tg.gradientTape(() => f(w)).gradient, args);
+      },
+    ),
+  ];
+}
+
+export function targets(): Target[] {
+  const limit = Object.getOwnPropertyDescriptor(tg.memory, 'limit')!;
+  return [
+    ...exportsOf('', tg),
+    ...returned(),
+    target(
+      'memory.limit',
+      false,
+      () => [2 ** 26],
+      () => undefined,
+      (_, [v]) => Reflect.apply(limit.set!, tg.memory, [v]),
+    ),
+  ];
+}
