@@ -1,4 +1,6 @@
 // Shape inference of ops that move elements: views, joining, picking, padding.
+#include <initializer_list>
+
 #include "infer_rules.h"
 
 namespace tg {
@@ -82,11 +84,14 @@ Status Infer::slice() {
     return error->set(Status::range_error, "%s: a scalar cannot be sliced", name());
   const int64_t size = x.shape[values().axis];
   int64_t start, end, step;
-  TG_TRY(attrs.integer("start", -size, size, &start));
-  TG_TRY(attrs.integer("end", -size, size, &end));
+  TG_TRY(attrs.integer("start", -kMaxElements, kMaxElements, &start));
+  TG_TRY(attrs.integer("end", -kMaxElements, kMaxElements, &end));
   TG_TRY(attrs.integer("step", 1, kMaxElements, &step));
-  if (start < 0) start += size;
-  if (end < 0) end += size;
+  // Beyond either end means that end, as for JavaScript's and Python's slices.
+  for (int64_t* place : {&start, &end}) {
+    if (*place < 0) *place += size;
+    *place = *place < 0 ? 0 : *place > size ? size : *place;
+  }
   like(0);
   for (int i = 0; i < x.shape.ndim; ++i) out().strides[i] = x.strides[i];
   const int axis = values().axis;

@@ -102,7 +102,7 @@ TG_OP(where, "condition x y", "", "x where condition is true (non-zero), else y;
 TG_OP(reshape, "x", "shape:shape", "The same elements in another shape; one size may be -1.")
 TG_OP(permute, "x", "axes:axes", "Axes reordered; no copy.")
 TG_OP(broadcastTo, "x", "shape:shape", "Repeated along new axes and axes of size 1; no copy.")
-TG_OP(slice, "x", "axis:axis start:number end:number=Infinity step:number=1", "Elements start … end - 1 along an axis; negatives count from the end; no copy.")
+TG_OP(slice, "x", "axis:axis start:number end:number=Infinity step:number=1", "Elements start … end - 1 along an axis; negatives count from the end, and what lies beyond an end means that end; no copy.")
 TG_OP(concat, "xs…", "axis:axis=0", "Joined along an existing axis.")
 TG_OP(indexSelect, "x index", "axis:axis=0", "The slices of x that the 1-d int32 index names, along an axis.")
 TG_OP(pad, "x", "padding:pairs value:number=0", "Surrounded by value: [before, after] for each axis.")
