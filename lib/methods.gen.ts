@@ -130,6 +130,12 @@ declare module './tensor.js' {
      */
     softplus(): Tensor;
     /**
+     * x / (1 + |x|).
+     *
+     * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
+     */
+    softsign(): Tensor;
+    /**
      * x · sigmoid(x), also called swish.
      *
      * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
@@ -422,7 +428,7 @@ declare module './tensor.js' {
      */
     broadcastTo(options: { shape: readonly number[] } | readonly number[]): Tensor;
     /**
-     * Elements start … end - 1 along an axis; negatives count from the end; no copy.
+     * Elements start … end - 1 along an axis; negatives count from the end, and what lies beyond an end means that end; no copy.
      * - `axis`: axis (an axis, negatives counting from the end)
      * - `start`: number
      * - `end`: number, Infinity unless told
@@ -526,6 +532,9 @@ export const generatedMethods = {
   },
   softplus(this: Tensor) {
     return ops.softplus(this);
+  },
+  softsign(this: Tensor) {
+    return ops.softsign(this);
   },
   silu(this: Tensor) {
     return ops.silu(this);

@@ -188,6 +188,15 @@ export function softplus(x: Tensor): Tensor {
 }
 
 /**
+ * x / (1 + |x|).
+ *
+ * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
+ */
+export function softsign(x: Tensor): Tensor {
+  return apply(OPS.softsign, [x], null);
+}
+
+/**
  * x · sigmoid(x), also called swish.
  *
  * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
@@ -600,7 +609,7 @@ export function broadcastTo(
 }
 
 /**
- * Elements start … end - 1 along an axis; negatives count from the end; no copy.
+ * Elements start … end - 1 along an axis; negatives count from the end, and what lies beyond an end means that end; no copy.
  * - `axis`: axis (an axis, negatives counting from the end)
  * - `start`: number
  * - `end`: number, Infinity unless told

@@ -72,6 +72,11 @@ export const RULES: Readonly<Record<string, readonly Rule[]>> = {
     ),
   ],
   softplus: [rule(2, (g, x) => compose(OPS.mul, [g, compose(OPS.sigmoid, [x])]))],
+  softsign: [
+    rule(4, (g, x) =>
+      compose(OPS.div, [g, compose(OPS.square, [compose(OPS.add, [1, compose(OPS.abs, [x])])])]),
+    ),
+  ],
   silu: [
     rule(6, (g, x) => {
       const t1 = compose(OPS.sigmoid, [x]);

@@ -61,6 +61,7 @@ TG_UNARY(relu, NUMBER, Y, select(x < 0, 0, x), select(y <= 0, 0, g), "", "max(x,
 TG_UNARY(leakyRelu, FLOAT, X, select(x > 0, x, p0 * x), select(x > 0, g, p0 * g), "negativeSlope:number=0.01", "x where x > 0, else negativeSlope · x.")
 TG_UNARY(elu, FLOAT, XY, select(x > 0, x, p0 * expm1(x)), select(x > 0, g, g * (y + p0)), "alpha:number=1", "x where x > 0, else alpha · (eˣ - 1). Clevert et al. 2016.")
 TG_UNARY(softplus, FLOAT, X, softplus(x), g * sigmoid(x), "", "log(1 + eˣ), without overflow.")
+TG_UNARY(softsign, FLOAT, X, x / (1 + abs(x)), g / square(1 + abs(x)), "", "x / (1 + |x|).")
 TG_UNARY(silu, FLOAT, X, x * sigmoid(x), g * sigmoid(x) * (1 + x * (1 - sigmoid(x))), "", "x · sigmoid(x), also called swish.")
 TG_UNARY(geluErf, FLOAT, X, 0.5 * x * (1 + erf(0.7071067811865476 * x)), g * (0.5 * (1 + erf(0.7071067811865476 * x)) + 0.3989422804014327 * x * exp(-0.5 * x * x)), "", "x · Φ(x) with the exact normal distribution. Hendrycks & Gimpel 2016.")
 TG_UNARY(geluTanh, FLOAT, X, 0.5 * x * (1 + tanh(x * (0.7978845608028654 + 0.035677408136300125 * x * x))), g * (0.5 * (1 + tanh(x * (0.7978845608028654 + 0.035677408136300125 * x * x))) + 0.5 * x * (1 - square(tanh(x * (0.7978845608028654 + 0.035677408136300125 * x * x)))) * (0.7978845608028654 + 0.10703222440890037 * x * x)), "", "The tanh approximation of GELU.")

@@ -102,6 +102,7 @@ export const ELEMENTWISE_REFERENCES: Readonly<Record<string, Elementwise>> = {
     kink: (x) => x,
     options: [{ alpha: 0.7 }],
   },
+  softsign: { f: (x) => x / (1 + Math.abs(x)), domain: [-4, 4], kink: (x) => x },
   softplus: { f: softplus, domain: [-9, 9] },
   // x · sigmoid(x) as written: NaN at -Infinity, as PyTorch's.
   silu: { f: (x) => x * sigmoid(x), domain: [-9, 9] },
