@@ -3,6 +3,9 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { native } from '#lib/native.js';
 import * as tg from 'tapegrad';
 import { setup, step, train } from './workers/train.js';
 
@@ -19,6 +22,9 @@ function child(mode: string, count: number, ...flags: string[]): Record<string, 
   expect({ status, signal, stderr }).to.deep.equal({ status: 0, signal: null, stderr: '' });
   return JSON.parse(stdout) as Record<string, number>;
 }
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
 
 let start: tg.MemoryInfo;
 const grown = (): { tensors: number; bytes: number } => {
@@ -39,6 +45,8 @@ function failure(fn: () => unknown): { code?: string; message: string } {
 describe('memory', function () {
   this.timeout(60_000);
   beforeEach(() => {
+    collect(); // what other tests dropped must not go in the middle of a count
+    native.sweep();
     start = tg.memory();
   });
 
