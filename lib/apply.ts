@@ -6,7 +6,7 @@ import { Node, edgeOf, isGradEnabled } from './tape.js';
 import {
   adopt,
   blank,
-  checkTensor,
+  checkTensors,
   disposed,
   handleOf,
   isDoomed,
@@ -215,10 +215,8 @@ export function applyList(
   list: readonly Tensor[],
   numbers: readonly number[] | null,
 ): Tensor {
-  if (!Array.isArray(list))
-    throw wrongType(op.name, op.inputs[0]!.slice(0, -1), 'an array of Tensors', list);
-  list.forEach((t, i) => checkTensor(op.name, `tensor ${i}`, t));
-  const x = checkOperands(op, list) as readonly Tensor[];
+  const tensors = checkTensors(op.name, op.inputs[0]!.slice(0, -1), 'tensor', list);
+  const x = checkOperands(op, tensors) as readonly Tensor[];
   const attrs = numbers ?? NONE;
   writeNumbers(attrs);
   const out = blank();

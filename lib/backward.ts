@@ -8,6 +8,7 @@ import { DTYPES, OPS } from './schema.gen.js';
 import { Node, edgeOf, enableGrad, noGrad } from './tape.js';
 import {
   checkTensor,
+  checkTensors,
   collecting,
   enlist,
   handleOf,
@@ -262,9 +263,7 @@ export function gradients(
 ): (Tensor | null)[] {
   const given = checkOptions('gradients', options);
   checkRoot('gradients', root);
-  if (!Array.isArray(targets))
-    throw wrongType('gradients', 'targets', 'an array of Tensors', targets);
-  const edges = targets.map((t: unknown, i) => edgeOf(checkTensor('gradients', `target ${i}`, t)));
+  const edges = checkTensors('gradients', 'targets', 'target', targets).map(edgeOf);
   const wanted = new Set(edges.filter((e): e is Edge => e !== null));
   const createGraph = given.createGraph ?? false;
   const result = walk('gradients', root, given, wanted, (slots) => {

@@ -15,7 +15,7 @@ import {
 } from './ops.gen.js';
 import { DTYPES, OPS, type DType } from './schema.gen.js';
 import { noGrad } from './tape.js';
-import { checkTensor, handleOf, isTensor, shapeOf, type Tensor } from './tensor.js';
+import { checkTensor, checkTensors, handleOf, isTensor, shapeOf, type Tensor } from './tensor.js';
 import { native } from './native.js';
 
 /** xʸ; the exponents 2, ½, -½, -1 and 1 take their own, faster kernels. The shapes broadcast. */
@@ -92,22 +92,20 @@ export function transpose(x: Tensor, axis1 = -2, axis2 = -1): Tensor {
 
 /** Joins tensors of one shape along a new axis. */
 export function stack(xs: readonly Tensor[], options?: { axis?: number } | number): Tensor {
-  if (!Array.isArray(xs)) throw wrongType('stack', 'xs', 'an array of Tensors', xs);
+  const tensors = checkTensors('stack', 'xs', 'tensor', xs);
   const { axis = 0 } =
     typeof options === 'number' ? { axis: options } : checkKeys('stack', options, ['axis']);
-  if (xs.length === 0) throw new RangeError('stack: the list of tensors is empty');
-  const n = shapeOf(checkTensor('stack', 'tensor 0', xs[0])).length;
-  const at = normalAxis('stack', axis, n + 1);
-  xs.forEach((x: unknown, i) => {
-    const shape = shapeOf(checkTensor('stack', `tensor ${i}`, x));
-    if (shape.length !== n || shape.some((d, j) => d !== shapeOf(xs[0] as Tensor)[j]))
-      throw new RangeError(
-        `stack: shapes differ: [${shapeOf(xs[0] as Tensor).join(', ')}] and [${shape.join(', ')}]`,
-      );
-  });
+  if (tensors.length === 0) throw new RangeError('stack: the list of tensors is empty');
+  const first = shapeOf(tensors[0]!);
+  const at = normalAxis('stack', axis, first.length + 1);
+  for (const x of tensors) {
+    const shape = shapeOf(x);
+    if (shape.length !== first.length || shape.some((d, j) => d !== first[j]))
+      throw new RangeError(`stack: shapes differ: [${first.join(', ')}] and [${shape.join(', ')}]`);
+  }
   return applyList(
     OPS.concat,
-    xs.map((x) => unsqueeze(x as Tensor, at)),
+    tensors.map((x) => unsqueeze(x, at)),
     [at],
   );
 }

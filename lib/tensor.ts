@@ -272,6 +272,18 @@ export function checkTensor(op: string, argument: string, value: unknown): Tenso
 /** @internal Whether no tidy frees it. */
 export const isKept = (t: Tensor): boolean => access.kept(t);
 
+/**
+ * @internal A copy of a list of live tensors. Stops at the first that is none: a hole in an array of four
+ * billion entries is not searched for by its end.
+ */
+export function checkTensors(op: string, argument: string, item: string, value: unknown): Tensor[] {
+  if (!Array.isArray(value)) throw wrongType(op, argument, 'an array of Tensors', value);
+  const list: Tensor[] = [];
+  const count = value.length;
+  for (let i = 0; i < count; ++i) list.push(checkTensor(op, `${item} ${i}`, value[i]));
+  return list;
+}
+
 /** @internal Whether the user disposed of it. */
 export const isDoomed = (t: Tensor): boolean => access.doomed(t);
 
