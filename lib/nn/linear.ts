@@ -1,5 +1,5 @@
 // The fully connected layer.
-import type { TensorOptions } from '../create.js';
+import { checkShape, type TensorOptions } from '../create.js';
 import { checkKeys, checkNumber, wrongType } from '../errors.js';
 import { linear, matmul } from '../ops.gen.js';
 import { transpose } from '../ops.js';
@@ -28,6 +28,7 @@ export class Linear extends Module {
     super();
     checkNumber('Linear', 'inFeatures', inFeatures, { min: 1, integer: true });
     checkNumber('Linear', 'outFeatures', outFeatures, { min: 1, integer: true });
+    checkShape('Linear', [outFeatures, inFeatures]);
     const { bias = true, dtype = 'float32' } = checkKeys('Linear', options, [
       'bias',
       'dtype',
