@@ -52,6 +52,10 @@ function entriesOf(op: string, source: unknown): [string, Tensor][] {
  * an update may be lost or seen in part, an element is always one that somebody wrote. The memory lives until the
  * last tensor over it, in whichever thread, is disposed of or its thread ends, by terminate() or otherwise; so the
  * tensors must be kept here until the others have attached them.
+ * @example
+ * new Worker(file, { workerData: tg.share(model) }); // and in the worker, which makes the same kind of model:
+ * tg.attach(workerData, model);
+ * for (;;) optimizer.minimize(() => loss(model, batch()));
  * @throws TypeError for anything else, RangeError for views and transposed tensors; the values are never changed
  */
 export function share(source: SharedSource): SharedToken {

@@ -82,11 +82,14 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
       );
     this.definition = definition;
     this.defaults = settle(op, definition, options);
-    const list = [...(parameters as Iterable<unknown>)];
-    if (list.length === 0) throw new RangeError(`${op}: the list of parameters is empty`);
-    const grouped = !isTensor(list[0]) && typeof list[0] === 'object' && list[0] !== null;
-    const groups = grouped ? list : [{ parameters: list }];
-    for (const group of groups) this.addParameterGroup(group as GroupOptions<O>);
+    const list = new Set<Tensor>();
+    let grouped: boolean | undefined;
+    for (const item of parameters as Iterable<unknown>) {
+      grouped ??= !isTensor(item) && typeof item === 'object' && item !== null;
+      if (grouped) this.addParameterGroup(item as GroupOptions<O>);
+      else this.collect(list, item);
+    }
+    if (!grouped) this.addGroup(list, this.defaults);
   }
 
   /**
@@ -102,16 +105,19 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     const options = settle(op, this.definition, own, this.defaults);
     if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
       throw wrongType(op, 'parameters', 'an iterable of Tensors', given);
-    const list: Tensor[] = [];
-    for (const p of given as Iterable<unknown>) list.push(this.checkParameter(list.length, p));
-    if (list.length === 0)
-      throw new RangeError(`${op}: the list of parameters is empty (in a group)`);
-    if (new Set([...this.parameters, ...list]).size !== this.parameters.length + list.length)
-      throw new RangeError(`${op}: a parameter is in the list twice`);
-    this.groupList.push(makeGroup(op, list, options));
+    const list = new Set<Tensor>();
+    for (const p of given as Iterable<unknown>) this.collect(list, p);
+    this.addGroup(list, options);
   }
 
-  private checkParameter(i: number, value: unknown): Tensor {
+  private addGroup(list: ReadonlySet<Tensor>, options: Required<O>): void {
+    if (list.size === 0) throw new RangeError(`${this.name}: the list of parameters is empty`);
+    this.groupList.push(makeGroup(this.name, [...list], options));
+  }
+
+  /** Checks one by one, for a list may go on for ever. */
+  private collect(list: Set<Tensor>, value: unknown): void {
+    const i = list.size;
     const t = checkTensor(this.name, `parameter ${i}`, value);
     if (!t.requiresGrad)
       throw new TypeError(
@@ -122,7 +128,9 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
         `${this.name}: parameter ${i} is an intermediate result; only leaves can be optimized`,
       );
     this.acceptParameter(t);
-    return t;
+    if (list.has(t) || this.groupList.some((g) => g.parameters.includes(t)))
+      throw new RangeError(`${this.name}: a parameter is in the list twice`);
+    list.add(t);
   }
 
   /** The parameters it updates, group after group. */

@@ -146,6 +146,7 @@ const SPEAKS_AS: Readonly<Record<string, readonly string[]>> = {
   parameter: ['requiresGrad', 'keep'],
   minimize: ['backward', 'SGD'],
   learningRate: ['SGD'],
+  addParameterGroup: ['SGD'],
   step: ['SGD'],
   forward: [': '], // whichever op the layer is made of
   toString: ['slice', 'concat', 'dataSync'],
