@@ -58,5 +58,6 @@ export {
   setRandomState,
 } from './random.js';
 export type { DType } from './schema.gen.js';
+export { attach, share, type SharedSource, type SharedTensor, type SharedToken } from './shared.js';
 export { enableGrad, isGradEnabled, noGrad } from './tape.js';
 export { Tensor, isTensor, keep, tidy } from './tensor.js';

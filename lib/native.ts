@@ -43,6 +43,8 @@ export interface Native {
   zerosLike(owner: object, alive: unknown, handle: Handle): Handle;
   read(handle: Handle, data: DataArray): void;
   describe(handle: Handle): void;
+  share(handle: Handle): number;
+  attach(handle: Handle, id: number): void;
   dispose(handle: Handle): boolean;
   alive(handle: Handle): boolean;
   sweep(): number;

@@ -328,7 +328,7 @@ const MISTAKES: readonly (readonly [() => unknown, string])[] = [
   [() => new tg.optim.SGD([x]), 'SGD: parameter 0 of shape [2, 3] has no requiresGrad'],
   [
     () => new tg.optim.Adam(linear.parameters(), any({ lr: 0.1 })),
-    `Adam: unknown option "lr"; known: learningRate, betas, eps, weightDecay, amsgrad`,
+    `Adam: unknown option "lr"; known: learningRate, betas, eps, weightDecay, amsgrad, projection, proximal`,
   ],
   [
     () => new tg.optim.SGD(linear.parameters(), { nesterov: true }),

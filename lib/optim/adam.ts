@@ -1,18 +1,17 @@
 // Adam and its family.
 import { OPTIMIZERS } from '../schema.gen.js';
-import type { Tensor } from '../tensor.js';
+import { Optimizer } from './optimizer.js';
 import {
-  Optimizer,
   betas,
-  checkOptions,
   flag,
   nonNegative,
-  type LearningRate,
-} from './optimizer.js';
+  type CommonOptions,
+  type Definition,
+  type ParameterList,
+} from './options.js';
 import type { Update } from './rule.js';
 
-export interface AdamOptions {
-  learningRate?: LearningRate;
+export interface AdamOptions extends CommonOptions {
   /** Decay rates of the averages of g and g². */
   betas?: readonly [number, number];
   /** Added to the root of the average of g². */
@@ -28,41 +27,34 @@ export interface NadamOptions extends AdamOptions {
   momentumDecay?: number;
 }
 
-type Checked = Required<AmsgradOptions & NadamOptions>;
+/** What the members of the family share; each adds options of its own. */
+function definition<O extends AdamOptions>(
+  name: string,
+  own: Omit<Required<O>, keyof AdamOptions>,
+  check: Definition<O>['check'],
+  usual: Partial<AdamOptions> = {},
+): Definition<O> {
+  return {
+    defaults: {
+      learningRate: 1e-3,
+      betas: [0.9, 0.999],
+      eps: 1e-8,
+      weightDecay: 0,
+      ...usual,
+      ...own,
+    } as unknown as Definition<O>['defaults'],
+    check: {
+      betas: betas(name),
+      eps: nonNegative(name, 'eps'),
+      weightDecay: nonNegative(name, 'weightDecay'),
+      ...check,
+    },
+  };
+}
 
-abstract class AdamFamily extends Optimizer {
-  protected readonly options: Checked;
-
-  protected constructor(
-    name: string,
-    parameters: Iterable<Tensor>,
-    options: AdamOptions | undefined,
-    defaults: Partial<Checked>,
-  ) {
-    const checked = checkOptions(
-      name,
-      options,
-      {
-        learningRate: 1e-3,
-        betas: [0.9, 0.999],
-        eps: 1e-8,
-        weightDecay: 0,
-        ...defaults,
-      } as Checked,
-      {
-        betas: betas(name),
-        eps: nonNegative(name, 'eps'),
-        weightDecay: nonNegative(name, 'weightDecay'),
-        ...('amsgrad' in defaults && { amsgrad: flag(name, 'amsgrad') }),
-        ...('momentumDecay' in defaults && { momentumDecay: nonNegative(name, 'momentumDecay') }),
-      },
-    );
-    super(parameters, checked.learningRate);
-    this.options = checked;
-  }
-
+abstract class AdamFamily<O extends AdamOptions> extends Optimizer<O> {
   /** The averages' rates, by the names that the native rules use. */
-  protected averages(): {
+  protected averages(options: Required<AdamOptions>): {
     keep1: number;
     keep2: number;
     take1: number;
@@ -72,16 +64,22 @@ abstract class AdamFamily extends Optimizer {
     const {
       betas: [keep1, keep2],
       eps,
-    } = this.options;
+    } = options;
     return { keep1, keep2, take1: 1 - keep1, take2: 1 - keep2, eps };
   }
 
-  protected adam(t: number, learningRate: number, decay: number, shrink: number): Update {
-    const [beta1, beta2] = this.options.betas;
+  protected adam(
+    t: number,
+    learningRate: number,
+    options: Required<AmsgradOptions>,
+    decay: number,
+    shrink: number,
+  ): Update {
+    const [beta1, beta2] = options.betas;
     return {
-      spec: this.options.amsgrad ? OPTIMIZERS.amsgrad : OPTIMIZERS.adam,
+      spec: options.amsgrad ? OPTIMIZERS.amsgrad : OPTIMIZERS.adam,
       numbers: {
-        ...this.averages(),
+        ...this.averages(options),
         rate: learningRate / (1 - beta1 ** t),
         decay,
         shrink,
@@ -91,81 +89,96 @@ abstract class AdamFamily extends Optimizer {
   }
 }
 
+const AMSGRAD = { amsgrad: false };
+const ADAM = definition<AmsgradOptions>('Adam', AMSGRAD, { amsgrad: flag('Adam', 'amsgrad') });
+const ADAMW = definition<AmsgradOptions>(
+  'AdamW',
+  AMSGRAD,
+  { amsgrad: flag('AdamW', 'amsgrad') },
+  { weightDecay: 1e-2 },
+);
+const ADAMAX = definition<AdamOptions>('Adamax', {}, {}, { learningRate: 2e-3 });
+const NADAM = definition<NadamOptions>(
+  'Nadam',
+  { momentumDecay: 4e-3 },
+  { momentumDecay: nonNegative('Nadam', 'momentumDecay') },
+  { learningRate: 2e-3 },
+);
+const RADAM = definition<AdamOptions>('RAdam', {}, {});
+
 /** Averages of g and g² with bias correction; weightDecay is L2. Kingma & Ba 2015. */
-export class Adam extends AdamFamily {
-  constructor(parameters: Iterable<Tensor>, options?: AmsgradOptions) {
-    super('Adam', parameters, options, { amsgrad: false });
+export class Adam extends AdamFamily<AmsgradOptions> {
+  constructor(parameters: ParameterList<AmsgradOptions>, options?: AmsgradOptions) {
+    super(parameters, options, ADAM);
   }
-  protected rule(t: number, learningRate: number): Update {
-    return this.adam(t, learningRate, this.options.weightDecay, 1);
+  protected rule(t: number, learningRate: number, options: Required<AmsgradOptions>): Update {
+    return this.adam(t, learningRate, options, options.weightDecay, 1);
   }
 }
 
 /** Adam with weight decay decoupled from the gradient: w ← w - η · weightDecay · w. Loshchilov & Hutter 2019. */
-export class AdamW extends AdamFamily {
-  constructor(parameters: Iterable<Tensor>, options?: AmsgradOptions) {
-    super('AdamW', parameters, options, { amsgrad: false, weightDecay: 1e-2 });
+export class AdamW extends AdamFamily<AmsgradOptions> {
+  constructor(parameters: ParameterList<AmsgradOptions>, options?: AmsgradOptions) {
+    super(parameters, options, ADAMW);
   }
-  protected rule(t: number, learningRate: number): Update {
-    return this.adam(t, learningRate, 0, 1 - learningRate * this.options.weightDecay);
+  protected rule(t: number, learningRate: number, options: Required<AmsgradOptions>): Update {
+    return this.adam(t, learningRate, options, 0, 1 - learningRate * options.weightDecay);
   }
 }
 
 /** Adam with the largest |g|, decaying, in place of the root mean square. Kingma & Ba 2015, section 7. */
-export class Adamax extends AdamFamily {
-  constructor(parameters: Iterable<Tensor>, options?: AdamOptions) {
-    super('Adamax', parameters, options, { learningRate: 2e-3 });
+export class Adamax extends AdamFamily<AdamOptions> {
+  constructor(parameters: ParameterList<AdamOptions>, options?: AdamOptions) {
+    super(parameters, options, ADAMAX);
   }
-  protected rule(t: number, learningRate: number): Update {
-    const rate = learningRate / (1 - this.options.betas[0] ** t);
+  protected rule(t: number, learningRate: number, options: Required<AdamOptions>): Update {
+    const rate = learningRate / (1 - options.betas[0] ** t);
     return {
       spec: OPTIMIZERS.adamax,
-      numbers: { ...this.averages(), rate, decay: this.options.weightDecay },
+      numbers: { ...this.averages(options), rate, decay: options.weightDecay },
     };
   }
 }
 
 /** Adam with Nesterov's look-ahead. Dozat 2016. */
-export class Nadam extends AdamFamily {
-  /** Π μ up to a step; grows with the steps taken. */
-  private product = { t: 0, value: 1 };
+export class Nadam extends AdamFamily<NadamOptions> {
+  /** Π μ up to a step, for the options of each group; grows with the steps taken. */
+  private readonly products = new WeakMap<object, { t: number; value: number }>();
 
-  constructor(parameters: Iterable<Tensor>, options?: NadamOptions) {
-    super('Nadam', parameters, options, { learningRate: 2e-3, momentumDecay: 4e-3 });
+  constructor(parameters: ParameterList<NadamOptions>, options?: NadamOptions) {
+    super(parameters, options, NADAM);
   }
-  private momentum(t: number): number {
-    return this.options.betas[0] * (1 - 0.5 * 0.96 ** (t * this.options.momentumDecay));
+  private momentum(t: number, { betas: [beta1], momentumDecay }: Required<NadamOptions>): number {
+    return beta1 * (1 - 0.5 * 0.96 ** (t * momentumDecay));
   }
-  protected rule(t: number, learningRate: number): Update {
-    if (this.product.t > t) this.product = { t: 0, value: 1 };
-    while (this.product.t < t)
-      this.product = {
-        t: this.product.t + 1,
-        value: this.product.value * this.momentum(this.product.t + 1),
-      };
-    const product = this.product.value;
-    const [mu, next] = [this.momentum(t), this.momentum(t + 1)];
+  protected rule(t: number, learningRate: number, options: Required<NadamOptions>): Update {
+    let known = this.products.get(options);
+    if (!known || known.t > t) known = { t: 0, value: 1 };
+    for (; known.t < t; ++known.t) known.value *= this.momentum(known.t + 1, options);
+    this.products.set(options, known);
+    const product = known.value;
+    const [mu, next] = [this.momentum(t, options), this.momentum(t + 1, options)];
     return {
       spec: OPTIMIZERS.nadam,
       numbers: {
-        ...this.averages(),
+        ...this.averages(options),
         look: (learningRate * (1 - mu)) / (1 - product),
         // Dozat's form is 1 - Π μ up to t + 1; PyTorch's counts μₜ twice, and it is the reference here.
         rate: (learningRate * next) / (1 - product * mu * next),
-        decay: this.options.weightDecay,
-        correction2: 1 / Math.sqrt(1 - this.options.betas[1] ** t),
+        decay: options.weightDecay,
+        correction2: 1 / Math.sqrt(1 - options.betas[1] ** t),
       },
     };
   }
 }
 
 /** Adam whose adaptive part waits until its variance can be estimated. Liu et al. 2020. */
-export class RAdam extends AdamFamily {
-  constructor(parameters: Iterable<Tensor>, options?: AdamOptions) {
-    super('RAdam', parameters, options, {});
+export class RAdam extends AdamFamily<AdamOptions> {
+  constructor(parameters: ParameterList<AdamOptions>, options?: AdamOptions) {
+    super(parameters, options, RADAM);
   }
-  protected rule(t: number, learningRate: number): Update {
-    const [beta1, beta2] = this.options.betas;
+  protected rule(t: number, learningRate: number, options: Required<AdamOptions>): Update {
+    const [beta1, beta2] = options.betas;
     const longest = 2 / (1 - beta2) - 1;
     const length = longest - (2 * t * beta2 ** t) / (1 - beta2 ** t);
     const rectified = length > 5;
@@ -177,12 +190,12 @@ export class RAdam extends AdamFamily {
     return {
       spec: OPTIMIZERS.radam,
       numbers: {
-        ...this.averages(),
+        ...this.averages(options),
         rate:
           (learningRate / (1 - beta1 ** t)) *
           rectification *
           (rectified ? Math.sqrt(1 - beta2 ** t) : 1),
-        decay: this.options.weightDecay,
+        decay: options.weightDecay,
         rectified: rectified ? 1 : 0,
       },
     };

@@ -1,4 +1,4 @@
-// Optimizers: each step is one fused native call over all parameters.
+// Optimizers: each step is one fused native call over all parameters of a group.
 export {
   Adadelta,
   Adagrad,
@@ -17,6 +17,13 @@ export {
   type AmsgradOptions,
   type NadamOptions,
 } from './adam.js';
-export { Optimizer, type LearningRate } from './optimizer.js';
+export { AdaSecant, type AdaSecantOptions } from './adasecant.js';
+export { FullMatrixAdagrad, type FullMatrixAdagradOptions } from './full-matrix-adagrad.js';
+export { Optimizer, type ParameterGroup } from './optimizer.js';
+export type { CommonOptions, GroupOptions, LearningRate, ParameterList } from './options.js';
+export { project, softThreshold, type Projection, type Proximal } from './projection.js';
 export type { Update } from './rule.js';
 export { SGD, type SGDOptions } from './sgd.js';
+export type { OptimizerNumbers, OptimizerState } from './state.js';
+export { SVRG, type SVRGOptions } from './svrg.js';
+export { VSGD, type VSGDOptions } from './vsgd.js';

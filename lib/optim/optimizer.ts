@@ -1,17 +1,42 @@
-// What all optimizers share: parameters, the step count, and one fused native call for each step.
+// What all optimizers share: groups of parameters, step counts, one fused native call for each group's
+// step, the state as plain data. Which rule is run is said by subclasses.
 import { backward } from '../backward.js';
 import { stateLike } from '../create.js';
 import { TapegradError, checkKeys, checkNumber, wrongType } from '../errors.js';
 import { native } from '../native.js';
-import { noGrad } from '../tape.js';
-import { checkTensor, handleOf, isDoomed, keep, shapeOf, type Tensor } from '../tensor.js';
+import { copyFrom } from '../ops.js';
+import { clone } from '../ops.gen.js';
+import { enableGrad, noGrad } from '../tape.js';
+import {
+  checkTensor,
+  handleOf,
+  isDoomed,
+  isTensor,
+  keep,
+  shapeOf,
+  tidy,
+  type Tensor,
+} from '../tensor.js';
+import {
+  checkRate,
+  settle,
+  type CommonOptions,
+  type Definition,
+  type GroupOptions,
+  type LearningRate,
+  type ParameterList,
+} from './options.js';
+import { project, softThreshold } from './projection.js';
 import type { Update } from './rule.js';
+import { checkState, type OptimizerState } from './state.js';
 
-/** A step size: a number, or a function of the number of steps taken so far (0 at the first). */
-export type LearningRate = number | ((step: number) => number);
-
-export interface OptimizerOptions {
-  learningRate?: LearningRate;
+/** Some of an optimizer's parameters, and their options. */
+export interface ParameterGroup<O extends CommonOptions = CommonOptions> {
+  readonly parameters: readonly Tensor[];
+  /** What the group was told, with the optimizer's own options for the rest. */
+  readonly options: Readonly<Required<O>>;
+  /** The step size of the next step; settable. */
+  learningRate: LearningRate;
 }
 
 /** What an optimizer remembers of a parameter. */
@@ -21,18 +46,30 @@ interface State {
   readonly tensors: readonly Tensor[];
 }
 
+/** Parameters of a group that are at the same step t. */
+interface Batch<O extends CommonOptions> {
+  readonly group: ParameterGroup<O>;
+  readonly t: number;
+  readonly rate: number;
+  readonly parameters: Tensor[];
+}
+
 /** Base class: subclasses name a rule of native/schema/optimizers.h and its numbers for a step. */
-export abstract class Optimizer {
+export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
   private taken = 0;
-  private readonly parameterList: readonly Tensor[];
-  private readonly states = new Map<Tensor, State>();
-  private rate: LearningRate;
+  private readonly groupList: ParameterGroup<O>[] = [];
+  private readonly definition: Definition<O>;
+  private readonly defaults: Required<O>;
+  private states = new Map<Tensor, State>();
+  /** Whether each parameter is updated in a call of its own, for the rule's numbers depend on it. */
+  protected readonly separate: boolean = false;
 
   /**
-   * @param parameters - leaves with requiresGrad, usually `model.parameters()`
+   * @param parameters - leaves with requiresGrad, usually `model.parameters()`, or groups: a list of
+   * `{ parameters, learningRate, weightDecay, … }`, each with the options in which it differs
    * @throws TypeError for anything else, RangeError for an empty list or a tensor given twice
    */
-  constructor(parameters: Iterable<Tensor>, learningRate: LearningRate) {
+  constructor(parameters: ParameterList<O>, options: O | undefined, definition: Definition<O>) {
     if (new.target === Optimizer)
       throw new TypeError('Optimizer: a base class; use SGD, Adam or AdamW');
     const op = new.target.name;
@@ -43,39 +80,76 @@ export abstract class Optimizer {
         'an iterable of Tensors, such as model.parameters()',
         parameters,
       );
-    const list: Tensor[] = [];
-    for (const p of parameters as Iterable<unknown>) {
-      const i = list.length;
-      const t = checkTensor(op, `parameter ${i}`, p);
-      if (!t.requiresGrad)
-        throw new TypeError(
-          `${op}: parameter ${i} of shape [${shapeOf(t).join(', ')}] has no requiresGrad`,
-        );
-      if (t.node)
-        throw new TypeError(
-          `${op}: parameter ${i} is an intermediate result; only leaves can be optimized`,
-        );
-      list.push(t);
+    this.definition = definition;
+    this.defaults = settle(op, definition, options);
+    const list = new Set<Tensor>();
+    let grouped: boolean | undefined;
+    for (const item of parameters as Iterable<unknown>) {
+      grouped ??= !isTensor(item) && typeof item === 'object' && item !== null;
+      if (grouped) this.addParameterGroup(item as GroupOptions<O>);
+      else this.collect(list, item);
     }
-    if (list.length === 0) throw new RangeError(`${op}: the list of parameters is empty`);
-    if (new Set(list).size !== list.length)
-      throw new RangeError(`${op}: a parameter is in the list twice`);
-    this.parameterList = list;
-    this.rate = checkRate(op, learningRate);
+    if (!grouped) this.addGroup(list, this.defaults);
   }
 
-  /** The parameters it updates. */
-  get parameters(): readonly Tensor[] {
-    return this.parameterList;
+  /**
+   * Another group of parameters, with the options in which it differs from the optimizer's.
+   * @throws as the constructor; nothing is added then
+   */
+  addParameterGroup(group: GroupOptions<O>): void {
+    const op = this.name;
+    if (typeof group !== 'object' || group === null || !('parameters' in group))
+      throw wrongType(op, 'a group', 'an object { parameters, … }', group);
+    const { parameters, ...own } = group;
+    const given: unknown = parameters;
+    const options = settle(op, this.definition, own, this.defaults);
+    if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
+      throw wrongType(op, 'parameters', 'an iterable of Tensors', given);
+    const list = new Set<Tensor>();
+    for (const p of given as Iterable<unknown>) this.collect(list, p);
+    this.addGroup(list, options);
   }
-  /** The step size of the next step. */
+
+  private addGroup(list: ReadonlySet<Tensor>, options: Required<O>): void {
+    if (list.size === 0) throw new RangeError(`${this.name}: the list of parameters is empty`);
+    this.groupList.push(makeGroup(this.name, [...list], options));
+  }
+
+  /** Checks one by one, for a list may go on for ever. */
+  private collect(list: Set<Tensor>, value: unknown): void {
+    const i = list.size;
+    const t = checkTensor(this.name, `parameter ${i}`, value);
+    if (!t.requiresGrad)
+      throw new TypeError(
+        `${this.name}: parameter ${i} of shape [${shapeOf(t).join(', ')}] has no requiresGrad`,
+      );
+    if (t.node)
+      throw new TypeError(
+        `${this.name}: parameter ${i} is an intermediate result; only leaves can be optimized`,
+      );
+    this.acceptParameter(t);
+    if (list.has(t) || this.groupList.some((g) => g.parameters.includes(t)))
+      throw new RangeError(`${this.name}: a parameter is in the list twice`);
+    list.add(t);
+  }
+
+  /** The parameters it updates, group after group. */
+  get parameters(): readonly Tensor[] {
+    return this.groupList.length === 1
+      ? this.groupList[0]!.parameters
+      : this.groupList.flatMap((g) => g.parameters);
+  }
+  /** The groups of parameters; one, if none were named. */
+  get groups(): readonly ParameterGroup<O>[] {
+    return this.groupList.slice();
+  }
+  /** The step size of the next step: that of the first group. Setting it sets that of every group. */
   get learningRate(): number {
-    return typeof this.rate === 'number'
-      ? this.rate
-      : checkNumber(this.name, 'learningRate(step)', this.rate(this.taken), { min: 0 });
+    return this.rateOf(this.groupList[0]!);
   }
   set learningRate(rate: LearningRate) {
-    this.rate = checkRate(this.name, rate);
+    const checked = checkRate(this.name, rate);
+    for (const group of this.groupList) group.learningRate = checked;
   }
   /** Steps taken so far. */
   get steps(): number {
@@ -85,40 +159,95 @@ export abstract class Optimizer {
     return this.constructor.name;
   }
 
-  /** The rule, and the numbers for step t = 1, 2, … in the order of the rule's names. */
-  protected abstract rule(t: number, learningRate: number): Update;
-  /** What a fresh state array holds; zeros unless told. */
-  protected initialState(_index: number): number {
-    return 0;
+  private rateOf(group: ParameterGroup<O>): number {
+    const rate = group.learningRate;
+    return typeof rate === 'number'
+      ? rate
+      : checkNumber(this.name, 'learningRate(step)', rate(this.taken), { min: 0 });
   }
 
+  /** The rule, and its numbers for step t = 1, 2, …; `p` is the parameter of a `separate` update. */
+  protected abstract rule(t: number, rate: number, options: Required<O>, p: Tensor): Update;
+  /** What a fresh state array holds; zeros unless told. */
+  protected initialState(_index: number, _options: Required<O>): number {
+    return 0;
+  }
+  /** A fresh state array. */
+  protected makeState(p: Tensor, index: number, options: Required<O>): Tensor {
+    const t = keep(stateLike(p));
+    const value = this.initialState(index, options);
+    if (value !== 0) {
+      const start = noGrad(() => t.add(value));
+      t.copyFrom(start);
+      start.dispose();
+    }
+    return t;
+  }
+  protected stateCount(p: Tensor, options: Required<O>): number {
+    return this.rule(1, 0, options, p).spec.states;
+  }
+  /** The diagonal metric in which projections and proximal steps measure; null: Euclid's. */
+  protected metric(_states: readonly Tensor[], _options: Required<O>): Tensor | null {
+    return null;
+  }
+  /** η of the proximal step at step t. */
+  protected proximalRate(_t: number, rate: number, _options: Required<O>): number {
+    return rate;
+  }
+  /** Refuses parameters that a subclass cannot handle. */
+  protected acceptParameter(_p: Tensor): void {}
+
   /**
-   * Updates every parameter that has a gradient in one native call; nothing is written unless all fits.
-   * (One call for each number of steps, should some parameters have missed steps for want of a gradient.)
+   * Updates every parameter that has a gradient, in one native call for each group; nothing is written unless
+   * all fits. (One call for each number of steps, should some parameters have missed steps for want of a gradient.)
    * @throws TapegradError if a parameter was disposed of, RangeError if a gradient does not fit its
    * parameter or the learning rate is no finite number ≥ 0
    */
   step(): void {
-    const rate = this.learningRate;
-    const due = new Map<number, Tensor[]>();
-    for (const p of this.parameterList) {
-      if (!p.grad) continue;
-      this.checkGradient(p, p.grad);
-      const t = (this.states.get(p)?.t ?? 0) + 1;
-      const same = due.get(t);
-      if (same) same.push(p);
-      else due.set(t, [p]);
+    const batches: Batch<O>[] = [];
+    for (const group of this.groupList) {
+      const rate = this.rateOf(group);
+      const due = new Map<number, Batch<O>>();
+      for (const p of group.parameters) {
+        if (!p.grad) continue;
+        this.checkGradient(p, p.grad);
+        const t = (this.states.get(p)?.t ?? 0) + 1;
+        const same = this.separate ? undefined : due.get(t);
+        if (same) {
+          same.parameters.push(p);
+        } else {
+          const batch = { group, t, rate, parameters: [p] };
+          due.set(t, batch);
+          batches.push(batch);
+        }
+      }
     }
-    for (const [t, parameters] of due) this.update(t, rate, parameters);
+    for (const { group, parameters } of batches)
+      for (const p of parameters) this.stateOf(p, group.options);
+    for (const batch of batches) {
+      this.update(batch.t, batch.rate, batch.parameters, batch.group.options);
+      const { projection, proximal } = batch.group.options;
+      for (const p of batch.parameters) {
+        this.states.get(p)!.t = batch.t;
+        ++(p.base ?? p).version;
+        if (projection || proximal) this.constrain(p, batch);
+      }
+    }
     ++this.taken;
   }
 
-  private update(t: number, rate: number, parameters: readonly Tensor[]): void {
-    const { spec, numbers } = this.rule(t, rate);
+  /** Writes the parameters and their states. */
+  protected update(
+    t: number,
+    rate: number,
+    parameters: readonly Tensor[],
+    options: Required<O>,
+  ): void {
+    const { spec, numbers } = this.rule(t, rate, options, parameters[0]!);
     const handles: number[] = [];
     for (const p of parameters) {
       handles.push(handleOf(p), handleOf(p.grad!));
-      for (const s of this.stateOf(p, spec.states).tensors) handles.push(handleOf(s));
+      for (const s of this.stateOf(p, options)) handles.push(handleOf(s));
     }
     // Filled in loops: Float64Array.from is several times slower, and this is each step of each model.
     const list = new Float64Array(handles.length);
@@ -126,10 +255,20 @@ export abstract class Optimizer {
     const given = new Float64Array(spec.numbers.length);
     for (let i = 0; i < given.length; ++i) given[i] = numbers[spec.numbers[i]!]!;
     native.optimize(spec.code, list, given, parameters);
-    for (const p of parameters) {
-      this.states.get(p)!.t = t;
-      ++(p.base ?? p).version;
-    }
+  }
+
+  private constrain(p: Tensor, { group, t, rate }: Batch<O>): void {
+    const { projection, proximal } = group.options as Required<CommonOptions>;
+    noGrad(() =>
+      tidy(() => {
+        const h = this.metric(this.states.get(p)!.tensors, group.options);
+        if (proximal) {
+          const eta = this.proximalRate(t, rate, group.options);
+          copyFrom(p, softThreshold(p, eta * proximal.l1, h));
+        }
+        if (projection) copyFrom(p, project(p, projection, h));
+      }),
+    );
   }
 
   private checkGradient(p: Tensor, grad: Tensor): void {
@@ -152,17 +291,114 @@ export abstract class Optimizer {
 
   /** Forgets the gradients and frees their memory. */
   zeroGrad(): void {
-    for (const p of this.parameterList) {
+    for (const p of this.parameters) {
       p.grad?.dispose();
       p.grad = null;
     }
   }
 
-  /** zeroGrad, backward and step in one. */
-  minimize(loss: Tensor): void {
+  /** zeroGrad, backward and step in one. A function that computes the loss is called for it. */
+  minimize(loss: Tensor | (() => Tensor)): void {
     this.zeroGrad();
-    backward(loss);
+    if (typeof loss === 'function') this.evaluate(loss);
+    else backward(loss);
     this.step();
+  }
+
+  /** Adds the gradients of a loss, and frees what computing it made. */
+  protected evaluate(loss: () => Tensor): void {
+    tidy(() => {
+      backward(checkTensor(this.name, 'the loss', enableGrad(loss)));
+    });
+  }
+
+  /**
+   * Everything that the next steps depend on, besides the parameters: copies of the state arrays by name
+   * ("3.0": the first array of parameter 3), and numbers that survive JSON. Learning rates that are functions
+   * and anything that was never set stay out.
+   * @example
+   * const { tensors, numbers } = optimizer.stateDict();
+   * io.saveSafetensors('adam.safetensors', tensors, { metadata: { adam: JSON.stringify(numbers) } });
+   */
+  stateDict(): OptimizerState {
+    const tensors: Record<string, Tensor> = {};
+    noGrad(() => {
+      this.parameters.forEach((p, i) => {
+        this.states.get(p)?.tensors.forEach((t, k) => {
+          tensors[`${i}.${k}`] = clone(t);
+        });
+      });
+    });
+    return {
+      tensors,
+      numbers: {
+        optimizer: this.name,
+        steps: this.taken,
+        parameterSteps: this.parameters.map((p) => this.states.get(p)?.t ?? 0),
+        groups: this.groupList.map(({ parameters, options, learningRate }) => {
+          const { learningRate: _, ...rest } = options as Required<CommonOptions>;
+          const rate = typeof learningRate === 'number' ? { learningRate } : {};
+          return { parameters: parameters.length, options: { ...rest, ...rate } };
+        }),
+      },
+    };
+  }
+
+  /**
+   * Continues where another optimizer of this kind, over as many parameters of the same shapes in the same
+   * groups, was when its stateDict was taken: the steps that follow have the same bits. Options are loaded too.
+   * All is checked, and memory is taken, before anything is changed.
+   * @throws TapegradError TG_STATE listing all that does not fit
+   */
+  loadStateDict(state: OptimizerState): this {
+    const op = `${this.name}.loadStateDict`;
+    checkKeys(op, state, ['tensors', 'numbers']);
+    const sizes = this.groupList.map((g) => g.parameters.length);
+    const { tensors, numbers } = checkState(op, this.name, state, sizes);
+    const groups = this.groupList.map(({ parameters, learningRate }, i) =>
+      makeGroup(
+        op,
+        parameters,
+        settle(op, this.definition, { learningRate, ...numbers.groups[i]!.options }),
+      ),
+    );
+    const fresh = new Map<Tensor, State>();
+    const problems: string[] = [];
+    const known = new Set<string>();
+    try {
+      let index = 0;
+      for (const { parameters, options } of groups)
+        for (const p of parameters) {
+          const i = index++;
+          const t = numbers.parameterSteps[i]!;
+          if (t === 0) continue;
+          const own = { t, tensors: [] as Tensor[] };
+          fresh.set(p, own);
+          for (let k = 0; k < this.stateCount(p, options); ++k) {
+            const target = this.makeState(p, k, options);
+            own.tensors.push(target);
+            known.add(`${i}.${k}`);
+            const source: unknown = tensors[`${i}.${k}`];
+            const wanted = `${target.dtype} [${shapeOf(target).join(', ')}]`;
+            if (!isTensor(source) || source.isDisposed)
+              problems.push(`${i}.${k} must be a live Tensor`);
+            else if (`${source.dtype} [${shapeOf(source).join(', ')}]` !== wanted)
+              problems.push(`${i}.${k} must be ${wanted}`);
+            else copyFrom(target, source);
+          }
+        }
+      for (const name of Object.keys(tensors))
+        if (!known.has(name)) problems.push(`${name} is not part of the state`);
+      if (problems.length > 0) throw new TapegradError('TG_STATE', `${op}: ${problems.join('; ')}`);
+    } catch (error) {
+      for (const { tensors: made } of fresh.values()) for (const t of made) t.dispose();
+      throw error;
+    }
+    this.dispose();
+    this.states = fresh;
+    this.taken = numbers.steps;
+    this.groupList.splice(0, this.groupList.length, ...groups);
+    return this;
   }
 
   /** Frees the state arrays. */
@@ -174,66 +410,38 @@ export abstract class Optimizer {
     this.dispose();
   }
 
-  private stateOf(p: Tensor, count: number): State {
+  /** @internal The state arrays of a parameter, made at its first step. */
+  protected stateOf(p: Tensor, options: Required<O>): readonly Tensor[] {
     let state = this.states.get(p);
     if (!state) {
-      const tensors = Array.from({ length: count }, (_, i) => {
-        const t = keep(stateLike(p));
-        const value = this.initialState(i);
-        if (value !== 0) {
-          const start = noGrad(() => t.add(value));
-          t.copyFrom(start);
-          start.dispose();
-        }
-        return t;
-      });
+      const tensors: Tensor[] = [];
+      const count = this.stateCount(p, options);
+      for (let i = 0; i < count; ++i) tensors.push(this.makeState(p, i, options));
       state = { t: 0, tensors };
       this.states.set(p, state);
     }
-    return state;
+    return state.tensors;
+  }
+  /** Steps in which a parameter was updated. */
+  protected stepsOf(p: Tensor): number {
+    return this.states.get(p)?.t ?? 0;
   }
 }
 
-function checkRate(op: string, rate: unknown): LearningRate {
-  if (typeof rate === 'function') return rate as LearningRate;
-  return checkNumber(op, 'learningRate', rate, { min: 0 });
-}
-
-/** @internal Fills in defaults and refuses unknown names and numbers out of range. */
-export function checkOptions<T extends object>(
+function makeGroup<O extends CommonOptions>(
   op: string,
-  options: unknown,
-  defaults: T,
-  check: { [K in keyof T]?: (value: unknown) => void },
-): T {
-  const given = checkKeys(op, options, Object.keys(defaults));
-  const result = { ...defaults };
-  for (const name of Object.keys(defaults) as (keyof T)[]) {
-    const value = (given as Partial<T>)[name];
-    if (value !== undefined) result[name] = value;
-    check[name]?.(result[name]);
-  }
-  return result;
+  parameters: readonly Tensor[],
+  options: Required<O>,
+): ParameterGroup<O> {
+  let current = (options as Required<CommonOptions>).learningRate;
+  return {
+    parameters,
+    options,
+    get learningRate() {
+      return current;
+    },
+    set learningRate(rate: LearningRate) {
+      current = checkRate(op, rate);
+    },
+  };
 }
-export const nonNegative =
-  (op: string, name: string) =>
-  (value: unknown): void => {
-    checkNumber(op, name, value, { min: 0 });
-  };
-export const fraction =
-  (op: string, name: string) =>
-  (value: unknown): void => {
-    checkNumber(op, name, value, { min: 0, below: 1 });
-  };
-export const flag =
-  (op: string, name: string) =>
-  (value: unknown): void => {
-    if (typeof value !== 'boolean') throw wrongType(op, name, 'a boolean', value);
-  };
-export const betas =
-  (op: string) =>
-  (value: unknown): void => {
-    if (!Array.isArray(value) || value.length !== 2)
-      throw wrongType(op, 'betas', 'a pair of numbers', value);
-    value.forEach((b, i) => checkNumber(op, `betas[${i}]`, b, { min: 0, below: 1 }));
-  };

@@ -26,6 +26,8 @@ constexpr Export kExports[] = {
     {"zerosLike", zeros_like},
     {"read", read},
     {"describe", describe},
+    {"share", share},
+    {"attach", attach},
     {"dispose", dispose},
     {"alive", alive},
     {"sweep", sweep},

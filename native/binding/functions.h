@@ -24,6 +24,8 @@ napi_value zeros_like(napi_env env, napi_callback_info info);  // (owner, alive,
 napi_value read(napi_env env, napi_callback_info info);        // (handle, typed array)
 napi_value describe(napi_env env,
                     napi_callback_info info);  // (handle): dtype, shape, strides to the mailbox
+napi_value share(napi_env env, napi_callback_info info);    // (handle) -> id
+napi_value attach(napi_env env, napi_callback_info info);   // (handle, id)
 napi_value dispose(napi_env env, napi_callback_info info);  // (handle) -> was live
 napi_value alive(napi_env env, napi_callback_info info);    // (handle) -> boolean
 napi_value sweep(napi_env env, napi_callback_info info);    // () -> tensors freed

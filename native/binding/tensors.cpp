@@ -82,6 +82,24 @@ napi_value describe(napi_env env, napi_callback_info info) {
   return undefined(env);
 }
 
+napi_value share(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Environment& self = Environment::of(env);
+  double handle, id;
+  if (!args.number(0, &handle)) return nullptr;
+  const Status status = self.engine().share(handle, &id);
+  return status == Status::ok ? make_number(env, id) : self.raise(env, status);
+}
+
+napi_value attach(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Environment& self = Environment::of(env);
+  double handle, id;
+  if (!args.number(0, &handle) || !args.number(1, &id)) return nullptr;
+  const Status status = self.engine().attach(handle, id);
+  return status == Status::ok ? undefined(env) : self.raise(env, status);
+}
+
 napi_value dispose(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   double handle;

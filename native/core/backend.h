@@ -2,6 +2,7 @@
 #pragma once
 
 #include "op.h"
+#include "optimizer.h"
 
 namespace tg {
 
@@ -27,7 +28,7 @@ struct ExecContext {
 struct OptimizerItem {
   void* parameter;
   const void* gradient;
-  void* state[4];
+  void* state[kMaxOptimizerStates];
   int64_t count;
   DType dtype;
 };

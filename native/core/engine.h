@@ -44,6 +44,13 @@ class Engine {
   Status clip(const double* handles, int count, double limit);
   void release(uint32_t slot);
 
+  // Moves the memory behind a contiguous tensor, its views included, to where other environments
+  // can reach it by the id; the values stay. A tensor that is shared already keeps its id.
+  Status share(double handle, double* id);
+  // Lets the tensor, its views included, use the shared memory with this id instead of its own.
+  // Dtype and shape must agree.
+  Status attach(double handle, double id);
+
   Status find(const char* what, double handle, Tensor** tensor);
 
   // Whether the call under way uses this tensor. Relief must spare it: JavaScript may have dropped
@@ -91,6 +98,8 @@ class Engine {
   Status collect(const char* what, const double* handles, int count, TensorView* views);
   Status collect_item(const char* what, const double* handles, int states, OptimizerItem* item,
                       Scratch* copies);
+  Status sharable(const char* what, const Tensor& tensor);
+  void move(Storage* from, Storage* to);
   Status materialise(const TensorView& source, const TensorView& layout, Scratch* copy);
 
   const Backend& backend_;

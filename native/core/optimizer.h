@@ -12,7 +12,7 @@ enum OptimizerRule : int {
   kOptimizers,
 };
 
-constexpr int kMaxOptimizerStates = 4;
+constexpr int kMaxOptimizerStates = 12;
 
 // One byte for each of a rule's numbers, so that sizeof counts them.
 namespace optimizer_numbers {

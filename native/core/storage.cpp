@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "shared_memory.h"
+
 namespace tg {
 
 namespace {
@@ -76,13 +78,30 @@ Storage* StoragePool::allocate(size_t bytes) {
   }
   block->users = 1;
   block->next = nullptr;
+  block->shared = nullptr;
   live_ += capacity;
+  if (live_ > peak_) peak_ = live_;
+  return block;
+}
+
+Storage* StoragePool::adopt(SharedBlock* shared) {
+  if (shared->bytes > limit_ || live_ > limit_ - shared->bytes) return nullptr;
+  Storage* block = static_cast<Storage*>(std::malloc(sizeof(Storage)));
+  if (!block) return nullptr;
+  *block = Storage{shared->data, shared->bytes, 1, nullptr, shared};
+  live_ += shared->bytes;
   if (live_ > peak_) peak_ = live_;
   return block;
 }
 
 void StoragePool::release(Storage* storage) {
   if (--storage->users > 0) return;
+  if (storage->shared) {
+    live_ -= storage->bytes;
+    shared_release(storage->shared);
+    std::free(storage);
+    return;
+  }
   size_t capacity;
   const int at = class_of(storage->bytes, &capacity);
   live_ -= capacity;

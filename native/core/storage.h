@@ -7,12 +7,15 @@
 
 namespace tg {
 
+struct SharedBlock;
+
 // A block of tensor memory, counted by its users. The data is 64-byte aligned and not cleared.
 struct Storage {
   void* data;
   size_t bytes;  // capacity: the size class, not the request
   int64_t users;
-  Storage* next;  // in a free list
+  Storage* next;        // in a free list
+  SharedBlock* shared;  // whose data it is, if other environments have it, too; else null
 };
 
 class StoragePool {
@@ -24,6 +27,9 @@ class StoragePool {
 
   // A block with one user; null if live memory would pass the limit or the system has none.
   Storage* allocate(size_t bytes);
+  // A storage over shared memory with one user; it takes over the caller's use of the block. Null,
+  // the use being the caller's still, as in allocate.
+  Storage* adopt(SharedBlock* block);
   void retain(Storage* storage) { ++storage->users; }
   void release(Storage* storage);
 

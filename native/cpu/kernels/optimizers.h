@@ -12,14 +12,18 @@ namespace {
 // One struct per rule: the numbers broadcast, and the schema's body as a call.
 namespace rule {
 #define TG_LIST(...) __VA_ARGS__
-#define TG_OPTIMIZER(name, states, numbers, body, source)                           \
-  template <class T>                                                                \
-  struct name {                                                                     \
-    static constexpr int kStates = states;                                          \
-    V<T> TG_LIST numbers;                                                           \
-    TG_INLINE void operator()(V<T>& p, V<T> g, [[maybe_unused]] V<T>& s0,           \
-                              [[maybe_unused]] V<T>& s1, [[maybe_unused]] V<T>& s2, \
-                              [[maybe_unused]] V<T>& s3) const body                 \
+#define TG_OPTIMIZER(name, states, numbers, body, source)                            \
+  template <class T>                                                                 \
+  struct name {                                                                      \
+    static constexpr int kStates = states;                                           \
+    V<T> TG_LIST numbers;                                                            \
+    TG_INLINE void operator()(V<T>& p, V<T> g, [[maybe_unused]] V<T>& s0,            \
+                              [[maybe_unused]] V<T>& s1, [[maybe_unused]] V<T>& s2,  \
+                              [[maybe_unused]] V<T>& s3, [[maybe_unused]] V<T>& s4,  \
+                              [[maybe_unused]] V<T>& s5, [[maybe_unused]] V<T>& s6,  \
+                              [[maybe_unused]] V<T>& s7, [[maybe_unused]] V<T>& s8,  \
+                              [[maybe_unused]] V<T>& s9, [[maybe_unused]] V<T>& s10, \
+                              [[maybe_unused]] V<T>& s11) const body                 \
   };
 #include "../../schema/optimizers.h"
 #undef TG_LIST
@@ -30,6 +34,7 @@ template <class Rule, class T>
 void update(const double* numbers, void* parameter, const void* gradient, void* const* state,
             int64_t n) {
   constexpr int kStates = Rule::kStates, kLanes = V<T>::kLanes;
+  constexpr int kMaxStates = tg::kMaxOptimizerStates;
   constexpr int kNumbers = sizeof(Rule) / sizeof(V<T>);
   V<T> list[kNumbers];
   for (int i = 0; i < kNumbers; ++i) list[i] = V<T>(numbers[i]);
@@ -39,21 +44,22 @@ void update(const double* numbers, void* parameter, const void* gradient, void* 
 
   T* __restrict p = static_cast<T*>(parameter);
   const T* __restrict g = static_cast<const T*>(gradient);
-  T* __restrict s[4] = {};
+  T* __restrict s[kMaxStates] = {};
   for (int k = 0; k < kStates; ++k) s[k] = static_cast<T*>(state[k]);
 
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    V<T> x = load(p + i), v[4] = {};
+    V<T> x = load(p + i), v[kMaxStates] = {};
     for (int k = 0; k < kStates; ++k) v[k] = load(s[k] + i);
-    rule(x, load(g + i), v[0], v[1], v[2], v[3]);
+    rule(x, load(g + i), v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11]);
     store(p + i, x);
     for (int k = 0; k < kStates; ++k) store(s[k] + i, v[k]);
   }
   if (const int64_t rest = n - i) {
-    V<T> x = load(p + i, rest), v[4] = {};
+    V<T> x = load(p + i, rest), v[kMaxStates] = {};
     for (int k = 0; k < kStates; ++k) v[k] = load(s[k] + i, rest);
-    rule(x, load(g + i, rest), v[0], v[1], v[2], v[3]);
+    rule(x, load(g + i, rest), v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10],
+         v[11]);
     store(p + i, x, rest);
     for (int k = 0; k < kStates; ++k) store(s[k] + i, v[k], rest);
   }
