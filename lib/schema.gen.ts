@@ -1,6 +1,6 @@
 // Generated from native/schema by `npm run gen`; do not edit.
 
-export type AttrKind = 'number' | 'flag' | 'axis' | 'axes' | 'shape' | 'pairs' | 'dtype';
+export type AttrKind = 'number' | 'flag' | 'axis' | 'axes' | 'shape' | 'pairs' | 'pair' | 'dtype';
 export interface AttrSpec {
   readonly name: string;
   readonly kind: AttrKind;
@@ -40,7 +40,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'number',
     keeps: '',
-    dxCode: 74,
+    dxCode: 91,
     attrs: [],
   },
   abs: {
@@ -50,7 +50,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'number',
     keeps: 'x',
-    dxCode: 75,
+    dxCode: 92,
     attrs: [],
   },
   sign: {
@@ -60,7 +60,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'number',
     keeps: '',
-    dxCode: 76,
+    dxCode: 93,
     attrs: [],
   },
   square: {
@@ -70,7 +70,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'number',
     keeps: 'x',
-    dxCode: 77,
+    dxCode: 94,
     attrs: [],
   },
   exp: {
@@ -80,7 +80,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'y',
-    dxCode: 78,
+    dxCode: 95,
     attrs: [],
   },
   expm1: {
@@ -90,7 +90,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'y',
-    dxCode: 79,
+    dxCode: 96,
     attrs: [],
   },
   log: {
@@ -100,7 +100,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'x',
-    dxCode: 80,
+    dxCode: 97,
     attrs: [],
   },
   log1p: {
@@ -110,7 +110,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'x',
-    dxCode: 81,
+    dxCode: 98,
     attrs: [],
   },
   sqrt: {
@@ -120,7 +120,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'y',
-    dxCode: 82,
+    dxCode: 99,
     attrs: [],
   },
   rsqrt: {
@@ -130,7 +130,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'y',
-    dxCode: 83,
+    dxCode: 100,
     attrs: [],
   },
   reciprocal: {
@@ -140,7 +140,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'y',
-    dxCode: 84,
+    dxCode: 101,
     attrs: [],
   },
   sin: {
@@ -150,7 +150,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'x',
-    dxCode: 85,
+    dxCode: 102,
     attrs: [],
   },
   cos: {
@@ -160,7 +160,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'x',
-    dxCode: 86,
+    dxCode: 103,
     attrs: [],
   },
   tanh: {
@@ -170,7 +170,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'y',
-    dxCode: 87,
+    dxCode: 104,
     attrs: [],
   },
   sigmoid: {
@@ -180,7 +180,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'y',
-    dxCode: 88,
+    dxCode: 105,
     attrs: [],
   },
   erf: {
@@ -190,7 +190,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'x',
-    dxCode: 89,
+    dxCode: 106,
     attrs: [],
   },
   relu: {
@@ -200,7 +200,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'number',
     keeps: 'y',
-    dxCode: 90,
+    dxCode: 107,
     attrs: [],
   },
   leakyRelu: {
@@ -210,7 +210,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'x',
-    dxCode: 91,
+    dxCode: 108,
     attrs: [{ name: 'negativeSlope', kind: 'number', default: '0.01' }],
   },
   elu: {
@@ -220,7 +220,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'xy',
-    dxCode: 92,
+    dxCode: 109,
     attrs: [{ name: 'alpha', kind: 'number', default: '1' }],
   },
   softplus: {
@@ -230,7 +230,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'x',
-    dxCode: 93,
+    dxCode: 110,
     attrs: [],
   },
   silu: {
@@ -240,7 +240,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'x',
-    dxCode: 94,
+    dxCode: 111,
     attrs: [],
   },
   geluErf: {
@@ -250,7 +250,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'x',
-    dxCode: 95,
+    dxCode: 112,
     attrs: [],
   },
   geluTanh: {
@@ -260,7 +260,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'x',
-    dxCode: 96,
+    dxCode: 113,
     attrs: [],
   },
   clamp: {
@@ -270,7 +270,7 @@ export const OPS = {
     inputs: ['x'],
     types: 'float',
     keeps: 'x',
-    dxCode: 97,
+    dxCode: 114,
     attrs: [
       { name: 'min', kind: 'number', default: '-Infinity' },
       { name: 'max', kind: 'number', default: 'Infinity' },
@@ -283,8 +283,8 @@ export const OPS = {
     inputs: ['x', 'y'],
     types: 'number',
     keeps: '',
-    dxCode: 98,
-    dyCode: 99,
+    dxCode: 115,
+    dyCode: 116,
     attrs: [],
   },
   sub: {
@@ -294,8 +294,8 @@ export const OPS = {
     inputs: ['x', 'y'],
     types: 'number',
     keeps: '',
-    dxCode: 100,
-    dyCode: 101,
+    dxCode: 117,
+    dyCode: 118,
     attrs: [],
   },
   mul: {
@@ -305,8 +305,8 @@ export const OPS = {
     inputs: ['x', 'y'],
     types: 'number',
     keeps: 'xy',
-    dxCode: 102,
-    dyCode: 103,
+    dxCode: 119,
+    dyCode: 120,
     attrs: [],
   },
   div: {
@@ -316,8 +316,8 @@ export const OPS = {
     inputs: ['x', 'y'],
     types: 'float',
     keeps: 'xy',
-    dxCode: 104,
-    dyCode: 105,
+    dxCode: 121,
+    dyCode: 122,
     attrs: [],
   },
   maximum: {
@@ -327,8 +327,8 @@ export const OPS = {
     inputs: ['x', 'y'],
     types: 'number',
     keeps: 'xy',
-    dxCode: 106,
-    dyCode: 107,
+    dxCode: 123,
+    dyCode: 124,
     attrs: [],
   },
   minimum: {
@@ -338,8 +338,8 @@ export const OPS = {
     inputs: ['x', 'y'],
     types: 'number',
     keeps: 'xy',
-    dxCode: 108,
-    dyCode: 109,
+    dxCode: 125,
+    dyCode: 126,
     attrs: [],
   },
   pow: {
@@ -349,8 +349,8 @@ export const OPS = {
     inputs: ['x', 'y'],
     types: 'float',
     keeps: 'xyz',
-    dxCode: 110,
-    dyCode: 111,
+    dxCode: 127,
+    dyCode: 128,
     attrs: [],
   },
   squaredError: {
@@ -360,8 +360,8 @@ export const OPS = {
     inputs: ['prediction', 'target'],
     types: 'float',
     keeps: 'xy',
-    dxCode: 112,
-    dyCode: 113,
+    dxCode: 129,
+    dyCode: 130,
     attrs: [],
   },
   meanSquaredError: {
@@ -371,8 +371,8 @@ export const OPS = {
     inputs: ['prediction', 'target'],
     types: 'float',
     keeps: 'xy',
-    dxCode: 114,
-    dyCode: 115,
+    dxCode: 131,
+    dyCode: 132,
     attrs: [],
   },
   binaryCrossEntropyWithLogits: {
@@ -382,8 +382,8 @@ export const OPS = {
     inputs: ['prediction', 'target'],
     types: 'float',
     keeps: 'xy',
-    dxCode: 116,
-    dyCode: 117,
+    dxCode: 133,
+    dyCode: 134,
     attrs: [],
   },
   equal: { code: 34, name: 'equal', kind: 'compare', inputs: ['x', 'y'], attrs: [] },
@@ -563,43 +563,212 @@ export const OPS = {
     attrs: [{ name: 'dtype', kind: 'dtype' }],
   },
   clone: { code: 61, name: 'clone', kind: 'op', inputs: ['x'], attrs: [] },
-  softmaxBackward: {
+  conv2d: {
     code: 62,
+    name: 'conv2d',
+    kind: 'op',
+    inputs: ['x', 'weight', 'bias'],
+    attrs: [
+      { name: 'stride', kind: 'pair', default: '1' },
+      { name: 'padding', kind: 'pair', default: '0' },
+      { name: 'dilation', kind: 'pair', default: '1' },
+      { name: 'groups', kind: 'number', default: '1' },
+    ],
+  },
+  maxPool2d: {
+    code: 63,
+    name: 'maxPool2d',
+    kind: 'op',
+    inputs: ['x'],
+    attrs: [
+      { name: 'kernelSize', kind: 'pair' },
+      { name: 'stride', kind: 'pair', default: 'null' },
+      { name: 'padding', kind: 'pair', default: '0' },
+    ],
+  },
+  avgPool2d: {
+    code: 64,
+    name: 'avgPool2d',
+    kind: 'op',
+    inputs: ['x'],
+    attrs: [
+      { name: 'kernelSize', kind: 'pair' },
+      { name: 'stride', kind: 'pair', default: 'null' },
+      { name: 'padding', kind: 'pair', default: '0' },
+    ],
+  },
+  layerNorm: {
+    code: 65,
+    name: 'layerNorm',
+    kind: 'op',
+    inputs: ['x', 'weight', 'bias'],
+    attrs: [{ name: 'eps', kind: 'number', default: '1e-5' }],
+  },
+  convolve2d: {
+    code: 66,
+    name: 'convolve2d',
+    kind: 'internal',
+    inputs: ['x', 'weight'],
+    attrs: [
+      { name: 'stride', kind: 'pair', default: '1' },
+      { name: 'padding', kind: 'pair', default: '0' },
+      { name: 'dilation', kind: 'pair', default: '1' },
+      { name: 'groups', kind: 'number', default: '1' },
+    ],
+  },
+  conv2dInput: {
+    code: 67,
+    name: 'conv2dInput',
+    kind: 'internal',
+    inputs: ['g', 'weight'],
+    attrs: [
+      { name: 'stride', kind: 'pair', default: '1' },
+      { name: 'padding', kind: 'pair', default: '0' },
+      { name: 'dilation', kind: 'pair', default: '1' },
+      { name: 'groups', kind: 'number', default: '1' },
+      { name: 'height', kind: 'number' },
+      { name: 'width', kind: 'number' },
+    ],
+  },
+  conv2dWeight: {
+    code: 68,
+    name: 'conv2dWeight',
+    kind: 'internal',
+    inputs: ['x', 'g'],
+    attrs: [
+      { name: 'stride', kind: 'pair', default: '1' },
+      { name: 'padding', kind: 'pair', default: '0' },
+      { name: 'dilation', kind: 'pair', default: '1' },
+      { name: 'groups', kind: 'number', default: '1' },
+      { name: 'height', kind: 'number' },
+      { name: 'width', kind: 'number' },
+    ],
+  },
+  maxPool2dBackward: {
+    code: 69,
+    name: 'maxPool2dBackward',
+    kind: 'internal',
+    inputs: ['g', 'x'],
+    attrs: [
+      { name: 'kernelSize', kind: 'pair' },
+      { name: 'stride', kind: 'pair', default: 'null' },
+      { name: 'padding', kind: 'pair', default: '0' },
+    ],
+  },
+  maxPool2dSelect: {
+    code: 70,
+    name: 'maxPool2dSelect',
+    kind: 'internal',
+    inputs: ['y', 'x'],
+    attrs: [
+      { name: 'kernelSize', kind: 'pair' },
+      { name: 'stride', kind: 'pair', default: 'null' },
+      { name: 'padding', kind: 'pair', default: '0' },
+    ],
+  },
+  avgPool2dBackward: {
+    code: 71,
+    name: 'avgPool2dBackward',
+    kind: 'internal',
+    inputs: ['g'],
+    attrs: [
+      { name: 'kernelSize', kind: 'pair' },
+      { name: 'stride', kind: 'pair', default: 'null' },
+      { name: 'padding', kind: 'pair', default: '0' },
+      { name: 'height', kind: 'number' },
+      { name: 'width', kind: 'number' },
+    ],
+  },
+  layerNormBackward: {
+    code: 72,
+    name: 'layerNormBackward',
+    kind: 'internal',
+    inputs: ['g', 'x', 'weight'],
+    attrs: [{ name: 'eps', kind: 'number' }],
+  },
+  layerNormSums: {
+    code: 73,
+    name: 'layerNormSums',
+    kind: 'internal',
+    inputs: ['g', 'x'],
+    attrs: [
+      { name: 'dims', kind: 'number' },
+      { name: 'eps', kind: 'number' },
+    ],
+  },
+  channelMoments: { code: 74, name: 'channelMoments', kind: 'internal', inputs: ['x'], attrs: [] },
+  channelNorm: {
+    code: 75,
+    name: 'channelNorm',
+    kind: 'internal',
+    inputs: ['x', 'weight', 'bias', 'moments'],
+    attrs: [
+      { name: 'eps', kind: 'number' },
+      { name: 'training', kind: 'flag' },
+    ],
+  },
+  channelNormSums: {
+    code: 76,
+    name: 'channelNormSums',
+    kind: 'internal',
+    inputs: ['g', 'x', 'moments'],
+    attrs: [{ name: 'eps', kind: 'number' }],
+  },
+  channelNormBackward: {
+    code: 77,
+    name: 'channelNormBackward',
+    kind: 'internal',
+    inputs: ['g', 'x', 'weight', 'moments', 'sums'],
+    attrs: [{ name: 'eps', kind: 'number' }],
+  },
+  drop: {
+    code: 78,
+    name: 'drop',
+    kind: 'internal',
+    inputs: ['x'],
+    attrs: [
+      { name: 'p', kind: 'number' },
+      { name: 'seed', kind: 'number' },
+      { name: 'stream', kind: 'number' },
+    ],
+  },
+  softmaxBackward: {
+    code: 79,
     name: 'softmaxBackward',
     kind: 'internal',
     inputs: ['g', 'y'],
     attrs: [{ name: 'axis', kind: 'axis' }],
   },
   logSoftmaxBackward: {
-    code: 63,
+    code: 80,
     name: 'logSoftmaxBackward',
     kind: 'internal',
     inputs: ['g', 'y'],
     attrs: [{ name: 'axis', kind: 'axis' }],
   },
   crossEntropy: {
-    code: 64,
+    code: 81,
     name: 'crossEntropy',
     kind: 'internal',
     inputs: ['logits', 'target'],
     attrs: [],
   },
   crossEntropyBackward: {
-    code: 65,
+    code: 82,
     name: 'crossEntropyBackward',
     kind: 'internal',
     inputs: ['g', 'logits', 'target'],
     attrs: [],
   },
   sumTo: {
-    code: 66,
+    code: 83,
     name: 'sumTo',
     kind: 'internal',
     inputs: ['x'],
     attrs: [{ name: 'shape', kind: 'shape' }],
   },
   indexAdd: {
-    code: 67,
+    code: 84,
     name: 'indexAdd',
     kind: 'internal',
     inputs: ['g', 'index'],
@@ -609,7 +778,7 @@ export const OPS = {
     ],
   },
   full: {
-    code: 68,
+    code: 85,
     name: 'full',
     kind: 'internal',
     inputs: [],
@@ -620,7 +789,7 @@ export const OPS = {
     ],
   },
   arange: {
-    code: 69,
+    code: 86,
     name: 'arange',
     kind: 'internal',
     inputs: [],
@@ -632,7 +801,7 @@ export const OPS = {
     ],
   },
   eye: {
-    code: 70,
+    code: 87,
     name: 'eye',
     kind: 'internal',
     inputs: [],
@@ -643,7 +812,7 @@ export const OPS = {
     ],
   },
   uniform: {
-    code: 71,
+    code: 88,
     name: 'uniform',
     kind: 'internal',
     inputs: [],
@@ -657,7 +826,7 @@ export const OPS = {
     ],
   },
   normal: {
-    code: 72,
+    code: 89,
     name: 'normal',
     kind: 'internal',
     inputs: [],
@@ -671,7 +840,7 @@ export const OPS = {
     ],
   },
   randint: {
-    code: 73,
+    code: 90,
     name: 'randint',
     kind: 'internal',
     inputs: [],
