@@ -1,5 +1,5 @@
 // The one door to native ops: checks operands, brings them to one dtype, runs the kernel, records it.
-import { describe, wrongType, wrongValue } from './errors.js';
+import { checkNumber, describe, wrongType, wrongValue } from './errors.js';
 import { MAILBOX, native } from './native.js';
 import { DTYPES, OPS, type AttrSpec, type DType, type OpSpec } from './schema.gen.js';
 import { Node, edgeOf, isGradEnabled } from './tape.js';
@@ -97,7 +97,16 @@ function promote(op: OpSpec, x: readonly Operand[]): readonly Operand[] {
 }
 
 /** Ops whose inputs must share one dtype: the elementwise ones and these. */
-const PROMOTED = new Set<string>(['where', 'matmul', 'linear', 'concat']);
+const PROMOTED = new Set<string>([
+  'where',
+  'matmul',
+  'linear',
+  'concat',
+  'conv2d',
+  'convolve2d',
+  'layerNorm',
+  'channelNorm',
+]);
 
 function checkOperands(op: OpSpec, x: readonly unknown[]): readonly Operand[] {
   let tensors = 0;
@@ -176,7 +185,19 @@ function keptBy(op: OpSpec, x: readonly Operand[], out: Tensor): readonly Operan
     case 'logSumExp':
       return [x[0]!, out];
     case 'variance':
+    case 'maxPool2d':
       return [x[0]!];
+    case 'conv2d':
+    case 'convolve2d':
+    case 'conv2dInput':
+    case 'conv2dWeight':
+    case 'layerNorm':
+      return [x[0]!, x[1]!];
+    case 'maxPool2dBackward':
+    case 'maxPool2dSelect':
+      return [x[1]!];
+    case 'channelNorm':
+      return [x[0]!, x[1]!, x[3]!];
     default:
       return [];
   }
@@ -255,6 +276,12 @@ function encodeOne(op: string, spec: AttrSpec, value: unknown, to: number[]): vo
     case 'shape':
       encodeList(op, spec.name, 'an array of integers', value, to);
       return;
+    case 'pair':
+      // Native code reads -1 as the op's own default.
+      to.push(
+        ...(value === null && spec.default === 'null' ? [-1, -1] : checkPair(op, spec.name, value)),
+      );
+      return;
     case 'pairs': {
       if (!Array.isArray(value))
         throw wrongType(op, spec.name, 'an array of [before, after] pairs', value);
@@ -273,6 +300,22 @@ function encodeOne(op: string, spec: AttrSpec, value: unknown, to: number[]): vo
       }
     }
   }
+}
+
+/** @internal One integer ≥ 0 for rows and columns, or two. */
+export function checkPair(op: string, name: string, value: unknown, min = 0): [number, number] {
+  const range = { min, integer: true };
+  if (!Array.isArray(value)) {
+    if (typeof value !== 'number')
+      throw wrongType(op, name, 'an integer or a pair [rows, columns]', value);
+    const both = checkNumber(op, name, value, range);
+    return [both, both];
+  }
+  if (value.length !== 2) throw wrongType(op, name, 'an integer or a pair [rows, columns]', value);
+  return [
+    checkNumber(op, `${name}[0]`, value[0], range),
+    checkNumber(op, `${name}[1]`, value[1], range),
+  ];
 }
 
 /** The length, read once: an array's may be anybody's code. */

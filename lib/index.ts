@@ -28,6 +28,7 @@ export {
   type ValueAndGrads,
 } from './functional.js';
 export * as io from './io/index.js';
+export { batchNorm, dropout, embedding, maxout, type BatchNormOptions } from './layers.js';
 export * as losses from './losses.js';
 export { isa, memory, numThreads, setNumThreads, type MemoryInfo } from './memory.js';
 export type { NestedArray } from './methods.js';

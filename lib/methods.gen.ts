@@ -469,6 +469,71 @@ declare module './tensor.js' {
      * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
      */
     clone(): Tensor;
+    /**
+     * Cross-correlation of x [n, channels, h, w] with weight [out, channels / groups, kh, kw], plus bias [out]; zeros are padded.
+     * - `stride`: pair (one for rows and columns, or [rows, columns]), 1 unless told
+     * - `padding`: pair (one for rows and columns, or [rows, columns]), 0 unless told
+     * - `dilation`: pair (one for rows and columns, or [rows, columns]), 1 unless told
+     * - `groups`: number, 1 unless told
+     *
+     * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
+     */
+    conv2d(
+      weight: Tensor,
+      bias: Tensor,
+      options?:
+        | {
+            stride?: number | readonly [number, number];
+            padding?: number | readonly [number, number];
+            dilation?: number | readonly [number, number];
+            groups?: number;
+          }
+        | number
+        | readonly [number, number],
+    ): Tensor;
+    /**
+     * Maxima over windows of x [n, channels, h, w], NaN if any is; stride null is kernelSize. The gradient goes to the first maximum.
+     * - `kernelSize`: pair (one for rows and columns, or [rows, columns])
+     * - `stride`: pair (one for rows and columns, or [rows, columns]), null unless told
+     * - `padding`: pair (one for rows and columns, or [rows, columns]), 0 unless told
+     *
+     * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
+     */
+    maxPool2d(
+      options:
+        | {
+            kernelSize: number | readonly [number, number];
+            stride?: number | readonly [number, number] | null;
+            padding?: number | readonly [number, number];
+          }
+        | number
+        | readonly [number, number],
+    ): Tensor;
+    /**
+     * Means over windows of x [n, channels, h, w]; stride null is kernelSize; padded zeros count.
+     * - `kernelSize`: pair (one for rows and columns, or [rows, columns])
+     * - `stride`: pair (one for rows and columns, or [rows, columns]), null unless told
+     * - `padding`: pair (one for rows and columns, or [rows, columns]), 0 unless told
+     *
+     * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
+     */
+    avgPool2d(
+      options:
+        | {
+            kernelSize: number | readonly [number, number];
+            stride?: number | readonly [number, number] | null;
+            padding?: number | readonly [number, number];
+          }
+        | number
+        | readonly [number, number],
+    ): Tensor;
+    /**
+     * (x - mean) / √(variance + eps) · weight + bias over the last axes, those of weight. Ba, Kiros & Hinton 2016.
+     * - `eps`: number, 1e-5 unless told
+     *
+     * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
+     */
+    layerNorm(weight: Tensor, bias: Tensor, options?: { eps?: number } | number): Tensor;
   }
 }
 
@@ -713,5 +778,50 @@ export const generatedMethods = {
   },
   clone(this: Tensor) {
     return ops.clone(this);
+  },
+  conv2d(
+    this: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    options?:
+      | {
+          stride?: number | readonly [number, number];
+          padding?: number | readonly [number, number];
+          dilation?: number | readonly [number, number];
+          groups?: number;
+        }
+      | number
+      | readonly [number, number],
+  ) {
+    return ops.conv2d(this, weight, bias, options);
+  },
+  maxPool2d(
+    this: Tensor,
+    options:
+      | {
+          kernelSize: number | readonly [number, number];
+          stride?: number | readonly [number, number] | null;
+          padding?: number | readonly [number, number];
+        }
+      | number
+      | readonly [number, number],
+  ) {
+    return ops.maxPool2d(this, options);
+  },
+  avgPool2d(
+    this: Tensor,
+    options:
+      | {
+          kernelSize: number | readonly [number, number];
+          stride?: number | readonly [number, number] | null;
+          padding?: number | readonly [number, number];
+        }
+      | number
+      | readonly [number, number],
+  ) {
+    return ops.avgPool2d(this, options);
+  },
+  layerNorm(this: Tensor, weight: Tensor, bias: Tensor, options?: { eps?: number } | number) {
+    return ops.layerNorm(this, weight, bias, options);
   },
 };

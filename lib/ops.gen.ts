@@ -682,3 +682,88 @@ export function cast(x: Tensor, options: { dtype: DType } | DType): Tensor {
 export function clone(x: Tensor): Tensor {
   return apply(OPS.clone, [x], null);
 }
+
+/**
+ * Cross-correlation of x [n, channels, h, w] with weight [out, channels / groups, kh, kw], plus bias [out]; zeros are padded.
+ * - `stride`: pair (one for rows and columns, or [rows, columns]), 1 unless told
+ * - `padding`: pair (one for rows and columns, or [rows, columns]), 0 unless told
+ * - `dilation`: pair (one for rows and columns, or [rows, columns]), 1 unless told
+ * - `groups`: number, 1 unless told
+ *
+ * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
+ */
+export function conv2d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  options?:
+    | {
+        stride?: number | readonly [number, number];
+        padding?: number | readonly [number, number];
+        dilation?: number | readonly [number, number];
+        groups?: number;
+      }
+    | number
+    | readonly [number, number],
+): Tensor {
+  return apply(OPS.conv2d, [x, weight, bias], encode(OPS.conv2d, options));
+}
+
+/**
+ * Maxima over windows of x [n, channels, h, w], NaN if any is; stride null is kernelSize. The gradient goes to the first maximum.
+ * - `kernelSize`: pair (one for rows and columns, or [rows, columns])
+ * - `stride`: pair (one for rows and columns, or [rows, columns]), null unless told
+ * - `padding`: pair (one for rows and columns, or [rows, columns]), 0 unless told
+ *
+ * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
+ */
+export function maxPool2d(
+  x: Tensor,
+  options:
+    | {
+        kernelSize: number | readonly [number, number];
+        stride?: number | readonly [number, number] | null;
+        padding?: number | readonly [number, number];
+      }
+    | number
+    | readonly [number, number],
+): Tensor {
+  return apply(OPS.maxPool2d, [x], encode(OPS.maxPool2d, options));
+}
+
+/**
+ * Means over windows of x [n, channels, h, w]; stride null is kernelSize; padded zeros count.
+ * - `kernelSize`: pair (one for rows and columns, or [rows, columns])
+ * - `stride`: pair (one for rows and columns, or [rows, columns]), null unless told
+ * - `padding`: pair (one for rows and columns, or [rows, columns]), 0 unless told
+ *
+ * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
+ */
+export function avgPool2d(
+  x: Tensor,
+  options:
+    | {
+        kernelSize: number | readonly [number, number];
+        stride?: number | readonly [number, number] | null;
+        padding?: number | readonly [number, number];
+      }
+    | number
+    | readonly [number, number],
+): Tensor {
+  return apply(OPS.avgPool2d, [x], encode(OPS.avgPool2d, options));
+}
+
+/**
+ * (x - mean) / √(variance + eps) · weight + bias over the last axes, those of weight. Ba, Kiros & Hinton 2016.
+ * - `eps`: number, 1e-5 unless told
+ *
+ * @throws TypeError for an operand of the wrong kind, RangeError for shapes or values that do not fit.
+ */
+export function layerNorm(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  options?: { eps?: number } | number,
+): Tensor {
+  return apply(OPS.layerNorm, [x, weight, bias], encode(OPS.layerNorm, options));
+}

@@ -31,6 +31,9 @@ export function setRandomState(state: { seed: number; stream: number }): void {
   stream = next;
 }
 
+/** @internal What the next random op is keyed by. */
+export const nextKey = (): [seed: number, stream: number] => [seed, stream++];
+
 function random(
   op: string,
   spec: OpSpec,
@@ -42,7 +45,7 @@ function random(
   const sizes = checkShape(op, shape);
   const dtype = dtypeCode(op, options.dtype ?? (spec.name === 'randint' ? 'int32' : 'float32'));
   return finish(
-    execute(spec.code, [], [sizes.length, ...sizes, dtype, a, b, seed, stream++]),
+    execute(spec.code, [], [sizes.length, ...sizes, dtype, a, b, ...nextKey()]),
     options,
   );
 }

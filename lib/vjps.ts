@@ -255,6 +255,107 @@ const permuteVjp: Vjp = (node, g) => {
   return [permute(g, inverse)];
 };
 
+const mean = (x: Tensor, axes: readonly number[]): Tensor =>
+  apply(OPS.mean, [x], [...list(axes), 1]);
+const add = (x: Operand, y: Operand): Tensor => apply(OPS.add, [x, y], null);
+const rsqrt = (x: Tensor): Tensor => apply(OPS.rsqrt, [x], null);
+
+// Convolution, its adjoint in x and its adjoint in the weight are one trilinear form Σ g · conv(x, w),
+// differentiated by g, x or w: the derivatives of each are the other two. So all orders are covered.
+const convolve = (x: Tensor, w: Tensor, p: readonly number[]): Tensor =>
+  apply(OPS.convolve2d, [x, w], p.slice(0, 7));
+const byInput = (g: Tensor, w: Tensor, p: readonly number[], x: readonly number[]): Tensor =>
+  apply(OPS.conv2dInput, [g, w], [...p.slice(0, 7), x[2]!, x[3]!]);
+const byWeight = (x: Tensor, g: Tensor, p: readonly number[], w: readonly number[]): Tensor =>
+  apply(OPS.conv2dWeight, [x, g], [...p.slice(0, 7), w[2]!, w[3]!]);
+
+const convolutionVjp: Vjp = (node, g, needs) => {
+  const [x, w] = node.kept as [Tensor, Tensor];
+  const dx = needs[0] ? byInput(g, w, node.numbers, node.shapes[0]!) : null;
+  const dw = needs[1] ? byWeight(x, g, node.numbers, node.shapes[1]!) : null;
+  return node.op.name === 'convolve2d'
+    ? [dx, dw]
+    : [dx, dw, needs[2] ? sum(g, [0, 2, 3], false) : null];
+};
+
+/** Which x̂ comes from: (x - mean) / √(variance + eps), with differentiable ops. */
+function normalised(
+  x: Tensor,
+  axes: readonly number[],
+  eps: number,
+): { xHat: Tensor; inv: Tensor } {
+  const inv = rsqrt(add(apply(OPS.variance, [x], [...list(axes), 0, 1]), eps));
+  return { xHat: mul(sub(x, mean(x, axes)), inv), inv };
+}
+/** The gradient by x where x̂ was made of x's own moments; g is the one of x̂. */
+function throughMoments(g: Tensor, xHat: Tensor, inv: Tensor, axes: readonly number[]): Tensor {
+  return mul(inv, sub(sub(g, mean(g, axes)), mul(xHat, mean(mul(g, xHat), axes))));
+}
+const row = (x: Tensor, i: number): Tensor => slice(x, 0, i, i + 1);
+
+const layerNormVjp: Vjp = (node, g, needs) => {
+  const [x, w] = node.kept as [Tensor, Tensor];
+  const shape = node.shapes[1]!;
+  const first = node.shapes[0]!.length - shape.length;
+  const others = Array.from({ length: first }, (_, i) => i);
+  if (isGradEnabled()) {
+    const axes = shape.map((_, i) => first + i);
+    const { xHat, inv } = normalised(x, axes, node.numbers[0]!);
+    return [
+      needs[0] ? throughMoments(mul(g, w), xHat, inv, axes) : null,
+      needs[1] ? sum(mul(g, xHat), others, false) : null,
+      needs[2] ? sum(g, others, false) : null,
+    ];
+  }
+  const dx = needs[0] ? execute(OPS.layerNormBackward.code, [g, x, w], node.numbers) : null;
+  if (!needs[1]) return [dx, null, needs[2] ? sum(g, others, false) : null];
+  const sums = execute(OPS.layerNormSums.code, [g, x], [shape.length, node.numbers[0]!]);
+  const grads = [1, 0].map((i) => reshape(row(sums, i), shape));
+  return [dx, grads[0]!, needs[2] ? grads[1]! : null];
+};
+
+const channelNormVjp: Vjp = (node, g, needs) => {
+  const [x, w, moments] = node.kept as [Tensor, Tensor, Tensor];
+  const [eps, training] = node.numbers as [number, number];
+  const shape = node.shapes[0]!;
+  const channels = [shape[1]!];
+  const axes = shape.map((_, i) => i).filter((i) => i !== 1);
+  const aligned = shape.map((d, i) => (i === 1 ? d : 1));
+  if (isGradEnabled()) {
+    const gw = mul(g, reshape(w, aligned));
+    const own = training ? normalised(x, axes, eps) : null;
+    const inv = own?.inv ?? rsqrt(add(reshape(row(moments, 1), aligned), eps));
+    const xHat = own?.xHat ?? mul(sub(x, reshape(row(moments, 0), aligned)), inv);
+    return [
+      needs[0] ? (training ? throughMoments(gw, xHat, inv, axes) : mul(gw, inv)) : null,
+      needs[1] ? sum(mul(g, xHat), axes, false) : null,
+      needs[2] ? sum(g, axes, false) : null,
+      null,
+    ];
+  }
+  if (!needs[1] && !(needs[0] && training)) {
+    const scale = needs[0] ? mul(rsqrt(add(row(moments, 1), eps)), w) : null;
+    return [
+      scale ? mul(g, reshape(scale, aligned)) : null,
+      null,
+      needs[2] ? sum(g, axes, false) : null,
+      null,
+    ];
+  }
+  const sums = execute(OPS.channelNormSums.code, [g, x, moments], [eps]);
+  let dx: Tensor | null = null;
+  if (needs[0])
+    dx = training
+      ? execute(OPS.channelNormBackward.code, [g, x, w, moments, sums], [eps])
+      : mul(g, reshape(mul(rsqrt(add(row(moments, 1), eps)), w), aligned));
+  return [
+    dx,
+    needs[1] ? reshape(row(sums, 1), channels) : null,
+    needs[2] ? reshape(row(sums, 0), channels) : null,
+    null,
+  ];
+};
+
 const STRUCTURED: Readonly<Record<string, Vjp>> = {
   sum: sumVjp,
   mean: meanVjp,
@@ -288,6 +389,39 @@ const STRUCTURED: Readonly<Record<string, Vjp>> = {
     ];
   },
   indexAdd: (node, g) => [apply(OPS.indexSelect, [g, node.kept[0]!], [node.numbers[0]!]), null],
+  conv2d: convolutionVjp,
+  convolve2d: convolutionVjp,
+  conv2dInput: (node, g, needs) => {
+    const [y, w] = node.kept as [Tensor, Tensor];
+    return [
+      needs[0] ? convolve(g, w, node.numbers) : null,
+      needs[1] ? byWeight(g, y, node.numbers, node.shapes[1]!) : null,
+    ];
+  },
+  conv2dWeight: (node, g, needs) => {
+    const [x, y] = node.kept as [Tensor, Tensor];
+    return [
+      needs[0] ? byInput(y, g, node.numbers, node.shapes[0]!) : null,
+      needs[1] ? convolve(x, g, node.numbers) : null,
+    ];
+  },
+  // Which element is the maximum does not change nearby: x has no gradient in the adjoints.
+  maxPool2d: (node, g) => [apply(OPS.maxPool2dBackward, [g, node.kept[0]!], node.numbers)],
+  maxPool2dBackward: (node, g) => [
+    apply(OPS.maxPool2dSelect, [g, node.kept[0]!], node.numbers),
+    null,
+  ],
+  maxPool2dSelect: (node, g) => [
+    apply(OPS.maxPool2dBackward, [g, node.kept[0]!], node.numbers),
+    null,
+  ],
+  avgPool2d: (node, g) => [
+    apply(OPS.avgPool2dBackward, [g], [...node.numbers, ...node.shapes[0]!.slice(2)]),
+  ],
+  avgPool2dBackward: (node, g) => [apply(OPS.avgPool2d, [g], node.numbers.slice(0, 6))],
+  layerNorm: layerNormVjp,
+  channelNorm: channelNormVjp,
+  drop: (node, g) => [apply(OPS.drop, [g], node.numbers)],
   cast: (node, g) => [apply(OPS.cast, [g], [node.numbers[1]!])],
   clone: (_node, g) => [g],
 };

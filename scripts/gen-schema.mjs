@@ -43,17 +43,20 @@ const TYPES = {
   axes: 'number | readonly number[] | null',
   shape: 'readonly number[]',
   pairs: 'readonly (readonly [number, number])[]',
+  pair: 'number | readonly [number, number]',
   dtype: 'DType',
 };
 const UNITS = {
   axes: 'axes, negatives counting from the end; null means all',
   axis: 'an axis, negatives counting from the end',
   pairs: '[before, after] for each axis',
+  pair: 'one for rows and columns, or [rows, columns]',
 };
 
 function optionsType(op) {
   const fields = op.attrs.map(
-    (a) => `${a.name}${a.default === undefined ? '' : '?'}: ${TYPES[a.kind]}`,
+    (a) =>
+      `${a.name}${a.default === undefined ? '' : '?'}: ${TYPES[a.kind]}${a.kind === 'pair' && a.default === 'null' ? ' | null' : ''}`,
   );
   return `{ ${fields.join('; ')} }`;
 }
@@ -96,7 +99,7 @@ function schemaFile() {
       `  ${o.name}: ${JSON.stringify({ code: o.code, name: o.name, states: o.states, numbers: o.numbers.split(/,\s*/) })},`,
   );
   return `${HEADER}
-export type AttrKind = 'number' | 'flag' | 'axis' | 'axes' | 'shape' | 'pairs' | 'dtype';
+export type AttrKind = 'number' | 'flag' | 'axis' | 'axes' | 'shape' | 'pairs' | 'pair' | 'dtype';
 export interface AttrSpec { readonly name: string; readonly kind: AttrKind; readonly default?: string }
 export interface OpSpec {
   readonly code: number;

@@ -34,7 +34,7 @@ const FLOORS = {
       'random.ts',
       'memory.ts',
     ],
-    ['vjps.ts', 'losses.ts'],
+    ['vjps.ts', 'losses.ts', 'layers.ts'],
     ['backward.ts'],
     ['functional.ts', 'methods.ts'],
     ['nn/*', 'optim/*', 'io/*', 'shared.ts'],

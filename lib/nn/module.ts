@@ -153,6 +153,13 @@ function* children(of: object, prefix: string, depth = 0): Generator<[string, Te
   }
 }
 
+/** @internal The dtype of a layer's parameters; float32 unless told. */
+export function checkFloat(layer: string, dtype: unknown = 'float32'): 'float32' | 'float64' {
+  if (dtype !== 'float32' && dtype !== 'float64')
+    throw wrongType(layer, 'dtype', 'float32 or float64', dtype);
+  return dtype;
+}
+
 /** Marks a tensor as a parameter: it has a gradient, and no tidy frees it. Returns it. */
 export function parameter(t: Tensor): Tensor {
   t.requiresGrad = true;

@@ -132,6 +132,11 @@ Status AttrReader::pairs(const char* name, int ndim, int64_t* values) {
   return Status::ok;
 }
 
+Status AttrReader::pair(const char* name, int64_t low, int64_t high, int64_t (&values)[2]) {
+  TG_TRY(integer(name, low, high, &values[0]));
+  return integer(name, low, high, &values[1]);
+}
+
 Status AttrReader::dtype(const char* name, DType* value) {
   int64_t code = 0;
   TG_TRY(integer(name, 0, kDTypes - 1, &code));

@@ -22,6 +22,8 @@ class AttrReader {
   // A shape; sizes must be ≥ 0, or ≥ -1 if `wildcard`.
   Status shape(const char* name, bool wildcard, Shape* value);
   Status pairs(const char* name, int ndim, int64_t* values);
+  // Two integers, rows before columns.
+  Status pair(const char* name, int64_t low, int64_t high, int64_t (&values)[2]);
   Status dtype(const char* name, DType* value);
 
  private:

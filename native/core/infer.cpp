@@ -194,6 +194,28 @@ Status Infer::structured() {
     case op_clone:
       like(0);
       return Status::ok;
+    case op_conv2d:
+    case op_convolve2d:
+    case op_conv2dInput:
+    case op_conv2dWeight:
+      return convolution();
+    case op_maxPool2d:
+    case op_avgPool2d:
+    case op_maxPool2dBackward:
+    case op_maxPool2dSelect:
+    case op_avgPool2dBackward:
+      return pool();
+    case op_layerNorm:
+    case op_layerNormBackward:
+    case op_layerNormSums:
+      return layer_norm();
+    case op_channelMoments:
+    case op_channelNorm:
+    case op_channelNormSums:
+    case op_channelNormBackward:
+      return channel_norm();
+    case op_drop:
+      return drop();
     default:
       return create();
   }

@@ -96,6 +96,11 @@ struct Infer {
   Status where();
   Status softmax(bool backward);
   Status create();
+  Status convolution();
+  Status pool();
+  Status layer_norm();
+  Status channel_norm();
+  Status drop();
 };
 
 }  // namespace tg

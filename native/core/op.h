@@ -37,6 +37,10 @@ struct Attrs {
   int64_t start = 0, end = 0, step = 1;
   DType dtype = DType::float32;
   uint64_t seed = 0, stream = 0;
+  // Windows of convolutions and pooling, rows before columns; `size`: the adjoint's h and w.
+  struct Window {
+    int64_t kernel[2], stride[2], padding[2], dilation[2] = {1, 1}, size[2], groups = 1;
+  } window = {};
 };
 
 // One op on concrete memory. `out` is contiguous, was allocated by the caller and aliases no input.

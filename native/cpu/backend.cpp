@@ -3,9 +3,12 @@
 #include <cstring>
 
 #include "elementwise.h"
+#include "convolution.h"
 #include "cpu_features.h"
 #include "matmul.h"
+#include "norm.h"
 #include "optimizers.h"
+#include "pool.h"
 #include "random.h"
 #include "reduce.h"
 #include "shape_ops.h"
@@ -62,6 +65,30 @@ Status run(const KernelTable& kernels, ExecContext* ctx, const OpCall& call) {
       return run_index_select(ctx, call);
     case op_indexAdd:
       return run_index_add(ctx, call);
+    case op_conv2d:
+    case op_convolve2d:
+      return run_conv2d(kernels.gemm, ctx, call);
+    case op_conv2dInput:
+      return run_conv2d_input(kernels.gemm, ctx, call);
+    case op_conv2dWeight:
+      return run_conv2d_weight(kernels.gemm, ctx, call);
+    case op_maxPool2d:
+    case op_avgPool2d:
+    case op_maxPool2dBackward:
+    case op_maxPool2dSelect:
+    case op_avgPool2dBackward:
+      return run_pool(ctx, call);
+    case op_layerNorm:
+    case op_layerNormBackward:
+    case op_layerNormSums:
+      return run_layer_norm(kernels.norm, kernels.reduce, ctx, call);
+    case op_channelMoments:
+    case op_channelNorm:
+    case op_channelNormSums:
+    case op_channelNormBackward:
+      return run_channel_norm(kernels.norm, kernels.reduce, ctx, call);
+    case op_drop:
+      return run_drop(ctx, call);
     case op_full:
       return run_full(ctx, call);
     case op_arange:

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "contiguous.h"
 #include "copy.h"
 
 namespace tg::cpu {
@@ -78,13 +79,14 @@ T largest_below(double high) {
   return top;
 }
 
-// Words in order → numbers. `kWords` says how many words of 32 bits an element uses.
+// Words in order → numbers from position `at` on. `kWords` says how many words of 32 bits an
+// element uses.
 template <class T>
 struct Uniform {
   static constexpr int kWords = sizeof(T) / 4;
   double low, span;  // halved, so that high - low cannot overflow
   T top;
-  void operator()(const uint32_t* __restrict w, T* __restrict out, int64_t n) const {
+  void operator()(const uint32_t* __restrict w, T* __restrict out, int64_t n, int64_t) const {
     for (int64_t i = 0; i < n; ++i) {
       double u;
       if constexpr (kWords == 1)
@@ -102,7 +104,7 @@ struct Normal {
   static constexpr int kWords = sizeof(T) / 4;
   double mean, deviation;
   // Pairs of elements; where n is odd, one more than n is written.
-  void operator()(const uint32_t* __restrict w, T* __restrict out, int64_t n) const {
+  void operator()(const uint32_t* __restrict w, T* __restrict out, int64_t n, int64_t) const {
     for (int64_t i = 0; i < n; i += 2) {
       double u, t;  // u is never 0: the half keeps the logarithm finite
       if constexpr (kWords == 1) {
@@ -129,7 +131,7 @@ struct Integers {
   int64_t low;
   uint64_t span;
   T top;
-  void operator()(const uint32_t* w, T* out, int64_t n) const {
+  void operator()(const uint32_t* w, T* out, int64_t n, int64_t) const {
     for (int64_t i = 0; i < n; ++i) {
       // The high 64 bits of a 64 × 64-bit product, from 32-bit halves.
       const uint64_t a0 = w[2 * i], a1 = w[2 * i + 1], b0 = span & 0xffffffffu, b1 = span >> 32;
@@ -143,6 +145,19 @@ struct Integers {
         out[i] = v < top ? v : top;
       }
     }
+  }
+};
+
+// Dropout: x scaled, or 0. One word per element; a piece of the result says by its place which
+// elements of x it is made of.
+template <class T>
+struct Dropping {
+  static constexpr int kWords = 1;
+  uint64_t limit;
+  T scale;
+  const T* x;
+  void operator()(const uint32_t* __restrict w, T* __restrict out, int64_t n, int64_t at) const {
+    for (int64_t i = 0; i < n; ++i) out[i] = w[i] < limit ? T(0) : x[at + i] * scale;
   }
 };
 
@@ -170,10 +185,10 @@ void generate(ThreadPool& threads, const OpCall& call, const Distribution& f) {
         philox(counter, stream.key, words + 4 * b);
       }
       if (n == kGroup) {
-        f(words, out + i, n);
+        f(words, out + i, n, i);
       } else {
         T last[kGroup + 1];
-        f(words, last, n);
+        f(words, last, n, i);
         std::memcpy(out + i, last, static_cast<size_t>(n) * sizeof(T));
       }
     }
@@ -255,6 +270,22 @@ Status run_randint(ExecContext* ctx, const OpCall& call) {
       run(uint8_t{1});
       break;
   }
+  return Status::ok;
+}
+
+Status run_drop(ExecContext* ctx, const OpCall& call) {
+  ctx->trace.variant = "philox";
+  Contiguous in(ctx, call);
+  TG_TRY(in.prepare(0));
+  const auto run = [&](auto zero) {
+    using T = decltype(zero);
+    const T* x = in.in<T>(0);
+    const double p = call.attrs.p[0];
+    const uint64_t limit = static_cast<uint64_t>(p * 0x1p32);
+    const T scale = static_cast<T>(1 / (1 - p));
+    generate<T>(*ctx->threads, call, Dropping<T>{limit, scale, x});
+  };
+  call.out.dtype == DType::float32 ? run(float{}) : run(double{});
   return Status::ok;
 }
 

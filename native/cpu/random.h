@@ -25,4 +25,8 @@ Status run_normal(ExecContext* ctx, const OpCall& call);
 // is not within ±2⁵³ (±2³¹ for int32).
 Status run_randint(ExecContext* ctx, const OpCall& call);
 
+// Dropout: element i of in[0] over 1 - attrs.p[0], or 0 where word i of the stream, read as a
+// fraction of 2³², is below attrs.p[0]. The same elements for every dtype.
+Status run_drop(ExecContext* ctx, const OpCall& call);
+
 }  // namespace tg::cpu

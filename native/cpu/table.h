@@ -4,6 +4,7 @@
 
 #include "elementwise_table.h"
 #include "gemm_table.h"
+#include "norm_table.h"
 #include "optimizers_table.h"
 #include "reduce_table.h"
 #include "softmax_table.h"
@@ -17,6 +18,7 @@ struct KernelTable {
   SoftmaxTable softmax;
   OptimizersTable optimizers;
   GemmTable gemm;
+  NormTable norm;
 };
 
 }  // namespace tg::cpu

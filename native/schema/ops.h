@@ -15,7 +15,8 @@
 //           the names of other ops. The same text is compiled for C++ and replayed by the tape.
 //   attrs   "name:kind=default …"; kinds: number, flag, axis (one), axes (null, one or many),
 //   shape,
-//           pairs ([before, after] per axis), dtype. No default: required.
+//           pairs ([before, after] per axis), pair (one or two integers ≥ 0), dtype. No default:
+//           required.
 
 #ifndef TG_UNARY
 #define TG_UNARY(name, types, keeps, forward, dx, attrs, doc)
@@ -109,6 +110,25 @@ TG_OP(indexSelect, "x index", "axis:axis=0", "The slices of x that the 1-d int32
 TG_OP(pad, "x", "padding:pairs value:number=0", "Surrounded by value: [before, after] for each axis.")
 TG_OP(cast, "x", "dtype:dtype", "The same numbers in another dtype; to int32 rounds toward zero, NaN becomes 0.")
 TG_OP(clone, "x", "", "A contiguous copy.")
+
+TG_OP(conv2d, "x weight bias", "stride:pair=1 padding:pair=0 dilation:pair=1 groups:number=1", "Cross-correlation of x [n, channels, h, w] with weight [out, channels / groups, kh, kw], plus bias [out]; zeros are padded.")
+TG_OP(maxPool2d, "x", "kernelSize:pair stride:pair=null padding:pair=0", "Maxima over windows of x [n, channels, h, w], NaN if any is; stride null is kernelSize. The gradient goes to the first maximum.")
+TG_OP(avgPool2d, "x", "kernelSize:pair stride:pair=null padding:pair=0", "Means over windows of x [n, channels, h, w]; stride null is kernelSize; padded zeros count.")
+TG_OP(layerNorm, "x weight bias", "eps:number=1e-5", "(x - mean) / √(variance + eps) · weight + bias over the last axes, those of weight. Ba, Kiros & Hinton 2016.")
+
+TG_INTERNAL(convolve2d, "x weight", "stride:pair=1 padding:pair=0 dilation:pair=1 groups:number=1", "conv2d without a bias.")
+TG_INTERNAL(conv2dInput, "g weight", "stride:pair=1 padding:pair=0 dilation:pair=1 groups:number=1 height:number width:number", "The adjoint of convolve2d in x, whose size is height · width.")
+TG_INTERNAL(conv2dWeight, "x g", "stride:pair=1 padding:pair=0 dilation:pair=1 groups:number=1 height:number width:number", "The adjoint of convolve2d in weight, whose kernels are height · width.")
+TG_INTERNAL(maxPool2dBackward, "g x", "kernelSize:pair stride:pair=null padding:pair=0", "g added where x has the first maximum of each window.")
+TG_INTERNAL(maxPool2dSelect, "y x", "kernelSize:pair stride:pair=null padding:pair=0", "y where x has the first maximum of each window: the adjoint of maxPool2dBackward in g.")
+TG_INTERNAL(avgPool2dBackward, "g", "kernelSize:pair stride:pair=null padding:pair=0 height:number width:number", "The adjoint of avgPool2d.")
+TG_INTERNAL(layerNormBackward, "g x weight", "eps:number", "The gradient of layerNorm by x.")
+TG_INTERNAL(layerNormSums, "g x", "dims:number eps:number", "[2, elements of the last dims axes]: Σ g and Σ g x̂ over the other axes, x̂ being x normalised.")
+TG_INTERNAL(channelMoments, "x", "", "[2, channels]: mean and variance (÷ n) of x [n, channels, …] per channel.")
+TG_INTERNAL(channelNorm, "x weight bias moments", "eps:number training:flag", "Batch normalisation of x [n, channels, …] by the given moments; training: they are those of x.")
+TG_INTERNAL(channelNormSums, "g x moments", "eps:number", "[2, channels]: Σ g and Σ g x̂ per channel.")
+TG_INTERNAL(channelNormBackward, "g x weight moments sums", "eps:number", "The gradient of channelNorm by x where the moments are those of x.")
+TG_INTERNAL(drop, "x", "p:number seed:number stream:number", "x / (1 - p), or 0 with probability p, by Philox4x32-10 keyed by (seed, stream).")
 
 TG_INTERNAL(softmaxBackward, "g y", "axis:axis", "y (g - Σ g y).")
 TG_INTERNAL(logSoftmaxBackward, "g y", "axis:axis", "g - eʸ Σ g.")

@@ -73,6 +73,7 @@ const HOSTILE: Readonly<Record<AttrSpec['kind'], readonly unknown[]>> = {
     {},
   ],
   pairs: [1, 'x', [[NaN, 0]], [[0.5, 0]], [['1', 0]], [1], [[1, 2, 3]], null, {}],
+  pair: [NaN, 0.5, -1, '1', [1], [1, 2, 3], [NaN, 1], [1, '1'], {}],
   dtype: ['float16', '', null, {}, NaN, 'constructor'],
 };
 

@@ -4,6 +4,7 @@
 #include "../table.h"
 #include "elementwise.h"
 #include "gemm.h"
+#include "norm.h"
 #include "optimizers.h"
 #include "reduce.h"
 #include "softmax.h"
@@ -17,5 +18,6 @@ extern "C" {
 extern const tg::cpu::KernelTable TG_JOIN(tg_kernels_, TG_ISA);
 const tg::cpu::KernelTable TG_JOIN(tg_kernels_, TG_ISA) = {
     TG_TEXT(TG_ISA),       TG_ISA::kElementwiseTable, TG_ISA::kReduceTable,
-    TG_ISA::kSoftmaxTable, TG_ISA::kOptimizersTable,  TG_ISA::kGemmTable};
+    TG_ISA::kSoftmaxTable, TG_ISA::kOptimizersTable,  TG_ISA::kGemmTable,
+    TG_ISA::kNormTable};
 }
