@@ -57,6 +57,7 @@ export {
   randomState,
   setRandomState,
 } from './random.js';
+export * as schedules from './schedules.js';
 export type { DType } from './schema.gen.js';
 export { enableGrad, isGradEnabled, noGrad } from './tape.js';
 export { Tensor, isTensor, keep, tidy } from './tensor.js';

@@ -22,8 +22,8 @@ const FLOORS = {
   ],
   lib: [
     ['schema.gen.ts', 'errors.ts', 'native.ts'],
-    ['tensor.ts tape.ts'],
-    ['apply.ts'],
+    ['tensor.ts tape.ts', 'plateau.ts'],
+    ['apply.ts', 'schedules.ts'],
     ['compose.ts', 'reduction.ts', 'ops.gen.ts', 'create.ts'],
     [
       'vjps.gen.ts',
