@@ -1,5 +1,5 @@
 // The one door to native ops: checks operands, brings them to one dtype, runs the kernel, records it.
-import { describe, wrongType, wrongValue } from './errors.js';
+import { checkNumber, describe, wrongType, wrongValue } from './errors.js';
 import { MAILBOX, native } from './native.js';
 import { DTYPES, OPS, type AttrSpec, type DType, type OpSpec } from './schema.gen.js';
 import { Node, edgeOf, isGradEnabled } from './tape.js';
@@ -235,6 +235,9 @@ function encodeOne(op: string, spec: AttrSpec, value: unknown, to: number[]): vo
       if (typeof value !== 'number') throw wrongType(op, spec.name, 'a number', value);
       if (Number.isNaN(value)) throw wrongValue(op, spec.name, 'a number', value);
       to.push(value);
+      return;
+    case 'positive':
+      to.push(checkNumber(op, spec.name, value, { above: 0 }));
       return;
     case 'flag':
       if (typeof value !== 'boolean') throw wrongType(op, spec.name, 'a boolean', value);
