@@ -255,6 +255,9 @@ function encodeOne(op: string, spec: AttrSpec, value: unknown, to: number[]): vo
       if (Number.isNaN(value)) throw wrongValue(op, spec.name, 'a number', value);
       to.push(value);
       return;
+    case 'positive':
+      to.push(checkNumber(op, spec.name, value, { above: 0 }));
+      return;
     case 'flag':
       if (typeof value !== 'boolean') throw wrongType(op, spec.name, 'a boolean', value);
       to.push(value ? 1 : 0);

@@ -111,3 +111,23 @@ export function checkNumber(
     throw wrongValue(op, argument, expected, value);
   return value;
 }
+
+/** Options that are numbers, by name, with what stands for one that is not given. */
+export type NumberRanges = Readonly<Record<string, NumberRange & { readonly fallback?: number }>>;
+
+/** Checks numeric options and returns them by name; one without a fallback is required. `more`: others known. */
+export function checkNumbers<T extends NumberRanges>(
+  op: string,
+  options: unknown,
+  ranges: T,
+  more: readonly string[] = [],
+): { [K in keyof T]: number } {
+  if (options === undefined) throw wrongType(op, 'options', 'an object', options);
+  const given = checkKeys(op, options, [...Object.keys(ranges), ...more]);
+  const result: Record<string, number> = {};
+  for (const [name, { fallback, ...range }] of Object.entries(ranges)) {
+    const value = given[name] === undefined ? fallback : given[name];
+    result[name] = checkNumber(op, name, value, range);
+  }
+  return result as { [K in keyof T]: number };
+}

@@ -58,6 +58,7 @@ export {
   randomState,
   setRandomState,
 } from './random.js';
+export * as schedules from './schedules.js';
 export type { DType } from './schema.gen.js';
 export { attach, share, type SharedSource, type SharedTensor, type SharedToken } from './shared.js';
 export { enableGrad, isGradEnabled, noGrad } from './tape.js';

@@ -1,6 +1,6 @@
 // Losses are computed for each example and then reduced.
-import { apply } from './apply.js';
-import { checkKeys, checkNumber, wrongType } from './errors.js';
+import { apply, encode } from './apply.js';
+import { checkKeys, wrongType } from './errors.js';
 import { OPS, type OpSpec } from './schema.gen.js';
 import { checkTensor, isTensor, type Operand, type Tensor } from './tensor.js';
 
@@ -30,6 +30,13 @@ export function prediction(op: string, value: unknown): Tensor {
   return t;
 }
 
+/** @internal What an elementwise loss compares with: a tensor, or one number for all entries. */
+export function checkTarget(op: string, target: unknown): Operand {
+  if (!isTensor(target) && typeof target !== 'number')
+    throw wrongType(op, 'target', 'a Tensor or a number', target);
+  return target;
+}
+
 /** @internal */
 export function elementwiseLoss(
   op: OpSpec,
@@ -38,12 +45,9 @@ export function elementwiseLoss(
   options: { reduction?: Reduction } & Record<string, unknown> = {},
 ): Tensor {
   checkKeys(op.name, options, ['reduction', ...op.attrs.map((a) => a.name)]);
-  const reduction = checkReduction(op.name, options.reduction);
+  const { reduction, ...attrs } = options;
+  const how = checkReduction(op.name, reduction);
+  const numbers = op.attrs.length > 0 ? encode(op, attrs) : null;
   const x = prediction(op.name, predicted);
-  if (!isTensor(target) && typeof target !== 'number')
-    throw wrongType(op.name, 'target', 'a Tensor or a number', target);
-  const numbers = op.attrs.map((a) =>
-    checkNumber(op.name, a.name, options[a.name] ?? Number(a.default)),
-  );
-  return reduce(apply(op, [x, target], numbers), reduction);
+  return reduce(apply(op, [x, checkTarget(op.name, target)], numbers), how);
 }

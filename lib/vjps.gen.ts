@@ -216,4 +216,162 @@ export const RULES: Readonly<Record<string, readonly Rule[]>> = {
     rule(3, (g, x, y) => compose(OPS.mul, [g, compose(OPS.sub, [compose(OPS.sigmoid, [x]), y])])),
     rule(2, (g, x) => compose(OPS.neg, [compose(OPS.mul, [g, x])])),
   ],
+  binaryCrossEntropy: [
+    rule(7, (g, x, y) => {
+      const t1 = compose(OPS.mul, [x, compose(OPS.sub, [1, x])]);
+      return compose(OPS.div, [
+        compose(OPS.mul, [g, compose(OPS.sub, [x, y])]),
+        compose(OPS.where, [compose(OPS.less, [t1, 1e-12]), 1e-12, t1]),
+      ]);
+    }),
+    rule(9, (g, x) => {
+      const t1 = compose(OPS.log1p, [compose(OPS.neg, [x])]);
+      const t2 = compose(OPS.log, [x]);
+      return compose(OPS.mul, [
+        g,
+        compose(OPS.sub, [
+          compose(OPS.where, [compose(OPS.less, [t1, -100]), -100, t1]),
+          compose(OPS.where, [compose(OPS.less, [t2, -100]), -100, t2]),
+        ]),
+      ]);
+    }),
+  ],
+  klDivergence: [
+    rule(2, (g, _x, y) => compose(OPS.neg, [compose(OPS.mul, [g, y])])),
+    rule(4, (g, x, y) =>
+      compose(OPS.mul, [g, compose(OPS.sub, [compose(OPS.add, [compose(OPS.log, [y]), 1]), x])]),
+    ),
+  ],
+  absoluteError: [
+    rule(3, (g, x, y) => compose(OPS.mul, [g, compose(OPS.sign, [compose(OPS.sub, [x, y])])])),
+    rule(3, (g, x, y) => compose(OPS.mul, [g, compose(OPS.sign, [compose(OPS.sub, [y, x])])])),
+  ],
+  huber: [
+    rule(7, (g, x, y, _z, p) => {
+      const t1 = compose(OPS.sub, [x, y]);
+      const t2 = compose(OPS.neg, [p[0]!]);
+      return compose(OPS.mul, [
+        g,
+        compose(OPS.where, [
+          compose(OPS.greater, [t1, p[0]!]),
+          p[0]!,
+          compose(OPS.where, [compose(OPS.less, [t1, t2]), t2, t1]),
+        ]),
+      ]);
+    }),
+    rule(7, (g, x, y, _z, p) => {
+      const t1 = compose(OPS.sub, [y, x]);
+      const t2 = compose(OPS.neg, [p[0]!]);
+      return compose(OPS.mul, [
+        g,
+        compose(OPS.where, [
+          compose(OPS.greater, [t1, p[0]!]),
+          p[0]!,
+          compose(OPS.where, [compose(OPS.less, [t1, t2]), t2, t1]),
+        ]),
+      ]);
+    }),
+  ],
+  hinge: [
+    rule(5, (g, x, y) =>
+      compose(OPS.where, [
+        compose(OPS.greaterEqual, [compose(OPS.mul, [x, y]), 1]),
+        0,
+        compose(OPS.neg, [compose(OPS.mul, [g, y])]),
+      ]),
+    ),
+    rule(5, (g, x, y) =>
+      compose(OPS.where, [
+        compose(OPS.greaterEqual, [compose(OPS.mul, [x, y]), 1]),
+        0,
+        compose(OPS.neg, [compose(OPS.mul, [g, x])]),
+      ]),
+    ),
+  ],
+  logistic: [
+    rule(9, (g, x, y, _z, p) =>
+      compose(OPS.mul, [
+        compose(OPS.mul, [
+          compose(OPS.neg, [compose(OPS.mul, [g, y])]),
+          compose(OPS.add, [1, compose(OPS.mul, [0.4426950408889634, p[0]!])]),
+        ]),
+        compose(OPS.sigmoid, [compose(OPS.neg, [compose(OPS.mul, [x, y])])]),
+      ]),
+    ),
+    rule(9, (g, x, y, _z, p) =>
+      compose(OPS.mul, [
+        compose(OPS.mul, [
+          compose(OPS.neg, [compose(OPS.mul, [g, x])]),
+          compose(OPS.add, [1, compose(OPS.mul, [0.4426950408889634, p[0]!])]),
+        ]),
+        compose(OPS.sigmoid, [compose(OPS.neg, [compose(OPS.mul, [x, y])])]),
+      ]),
+    ),
+  ],
+  exponential: [
+    rule(3, (g, _x, y, z) => compose(OPS.neg, [compose(OPS.mul, [compose(OPS.mul, [g, y]), z])])),
+    rule(3, (g, x, _y, z) => compose(OPS.neg, [compose(OPS.mul, [compose(OPS.mul, [g, x]), z])])),
+  ],
+  sigmoidLoss: [
+    rule(5, (g, _x, y, z) =>
+      compose(OPS.neg, [
+        compose(OPS.mul, [
+          compose(OPS.mul, [compose(OPS.mul, [g, y]), z]),
+          compose(OPS.sub, [1, z]),
+        ]),
+      ]),
+    ),
+    rule(5, (g, x, _y, z) =>
+      compose(OPS.neg, [
+        compose(OPS.mul, [
+          compose(OPS.mul, [compose(OPS.mul, [g, x]), z]),
+          compose(OPS.sub, [1, z]),
+        ]),
+      ]),
+    ),
+  ],
+  modifiedHuber: [
+    rule(12, (g, x, y, _z, p) => {
+      const t1 = compose(OPS.mul, [x, y]);
+      return compose(OPS.mul, [
+        compose(OPS.mul, [g, y]),
+        compose(OPS.where, [
+          compose(OPS.greaterEqual, [t1, 1]),
+          0,
+          compose(OPS.where, [
+            compose(OPS.greater, [t1, compose(OPS.neg, [p[0]!])]),
+            compose(OPS.sub, [compose(OPS.mul, [2, t1]), 2]),
+            compose(OPS.sub, [-2, compose(OPS.mul, [2, p[0]!])]),
+          ]),
+        ]),
+      ]);
+    }),
+    rule(12, (g, x, y, _z, p) => {
+      const t1 = compose(OPS.mul, [x, y]);
+      return compose(OPS.mul, [
+        compose(OPS.mul, [g, x]),
+        compose(OPS.where, [
+          compose(OPS.greaterEqual, [t1, 1]),
+          0,
+          compose(OPS.where, [
+            compose(OPS.greater, [t1, compose(OPS.neg, [p[0]!])]),
+            compose(OPS.sub, [compose(OPS.mul, [2, t1]), 2]),
+            compose(OPS.sub, [-2, compose(OPS.mul, [2, p[0]!])]),
+          ]),
+        ]),
+      ]);
+    }),
+  ],
+  pairwiseHinge: [
+    rule(4, (g, x, y, _z, p) =>
+      compose(OPS.where, [
+        compose(OPS.greaterEqual, [compose(OPS.sub, [x, y]), p[0]!]),
+        0,
+        compose(OPS.neg, [g]),
+      ]),
+    ),
+    rule(3, (g, x, y, _z, p) =>
+      compose(OPS.where, [compose(OPS.greaterEqual, [compose(OPS.sub, [x, y]), p[0]!]), 0, g]),
+    ),
+  ],
 };

@@ -38,6 +38,7 @@ const ops = schema.ops.map((op) => ({
 
 const TYPES = {
   number: 'number',
+  positive: 'number',
   flag: 'boolean',
   axis: 'number',
   axes: 'number | readonly number[] | null',
@@ -99,7 +100,7 @@ function schemaFile() {
       `  ${o.name}: ${JSON.stringify({ code: o.code, name: o.name, states: o.states, numbers: o.numbers.split(/,\s*/) })},`,
   );
   return `${HEADER}
-export type AttrKind = 'number' | 'flag' | 'axis' | 'axes' | 'shape' | 'pairs' | 'pair' | 'dtype';
+export type AttrKind = 'number' | 'positive' | 'flag' | 'axis' | 'axes' | 'shape' | 'pairs' | 'pair' | 'dtype';
 export interface AttrSpec { readonly name: string; readonly kind: AttrKind; readonly default?: string }
 export interface OpSpec {
   readonly code: number;

@@ -144,6 +144,29 @@ Status check_classes(ExecContext* context, const TensorView& target, int64_t cla
   return Status::ok;
 }
 
+// Float targets are probabilities; NaN is let through to show in the result.
+template <class T>
+Status check_probabilities(ExecContext* context, const TensorView& target) {
+  const T* t = static_cast<const T*>(target.data);
+  const int64_t rows = target.shape[0], n = target.shape[1], step = target.strides[1];
+  for (int64_t i = 0; i < rows; ++i) {
+    const T* row = t + i * target.strides[0];
+    int negative = 0;  // no early end, so that the loop is made of vectors
+    if (step == 1)
+      for (int64_t j = 0; j < n; ++j) negative |= row[j] < 0;
+    else
+      for (int64_t j = 0; j < n; ++j) negative |= row[j * step] < 0;
+    if (!negative) continue;
+    for (int64_t j = 0; j < n; ++j)
+      if (row[j * step] < 0)
+        return context->error->set(Status::range_error,
+                                   "crossEntropy: target[%lld, %lld] is %.6g, no probability",
+                                   static_cast<long long>(i), static_cast<long long>(j),
+                                   static_cast<double>(row[j * step]));
+  }
+  return Status::ok;
+}
+
 template <class T>
 Status softmax(const SoftmaxKernels<T>& kernels, ExecContext* context, const OpCall& call) {
   const bool loss = call.op == op_crossEntropy, loss_dx = call.op == op_crossEntropyBackward;
@@ -154,6 +177,7 @@ Status softmax(const SoftmaxKernels<T>& kernels, ExecContext* context, const OpC
   const int64_t n = x.shape[axis], rows = n ? x.shape.count() / n : 0;
   context->trace.variant = "rows";
   if (indexed) TG_TRY(check_classes(context, *second, n));
+  if (loss && !indexed) TG_TRY(check_probabilities<T>(context, *second));
   if (n == 0 || rows == 0) return Status::ok;
   Softmax<T> job{kernels,
                  call,

@@ -13,10 +13,9 @@
 //   incoming
 //           gradient, p0 p1 the attributes. Operators + - * / and comparisons, select(c, a, b) and
 //           the names of other ops. The same text is compiled for C++ and replayed by the tape.
-//   attrs   "name:kind=default …"; kinds: number, flag, axis (one), axes (null, one or many),
-//   shape,
-//           pairs ([before, after] per axis), pair (one or two integers ≥ 0), dtype. No default:
-//           required.
+//   attrs   "name:kind=default …"; kinds: number, positive (> 0), flag, axis (one), axes (null, one
+//           or many), shape, pairs ([before, after] per axis), pair (one or two integers ≥ 0), dtype.
+//           No default: required.
 
 #ifndef TG_UNARY
 #define TG_UNARY(name, types, keeps, forward, dx, attrs, doc)
@@ -79,6 +78,16 @@ TG_BINARY(pow, FLOAT, XYZ, pow(x, y), select(y == 0, 0, g * y * pow(x, y - 1)), 
 TG_LOSS(squaredError, XY, 0.5 * (x - y) * (x - y), g * (x - y), g * (y - x), "", "½(f - y)².")
 TG_LOSS(meanSquaredError, XY, (x - y) * (x - y), 2 * g * (x - y), 2 * g * (y - x), "", "(f - y)².")
 TG_LOSS(binaryCrossEntropyWithLogits, XY, softplus(-abs(x)) + select(x > 0, x * (1 - y), -(x * y)), g * (sigmoid(x) - y), -(g * x), "", "-y log σ(f) - (1 - y) log(1 - σ(f)) from logits f, without overflow; y in [0, 1].")
+TG_LOSS(binaryCrossEntropy, XY, (y - 1) * select(log1p(-x) < -100, -100, log1p(-x)) - y * select(log(x) < -100, -100, log(x)), g * (x - y) / select(x * (1 - x) < 1e-12, 1e-12, x * (1 - x)), g * (select(log1p(-x) < -100, -100, log1p(-x)) - select(log(x) < -100, -100, log(x))), "", "-y log f - (1 - y) log(1 - f) from probabilities f; logarithms end at -100, as in PyTorch.")
+TG_LOSS(klDivergence, XY, select(y == 0, 0, y * (log(y) - x)), -(g * y), g * (log(y) + 1 - x), "", "y (log y - f): the Kullback-Leibler divergence from log-probabilities f; 0 where y is 0.")
+TG_LOSS(absoluteError, XY, abs(x - y), g * sign(x - y), g * sign(y - x), "", "|f - y|; the subgradient at 0 is 0.")
+TG_LOSS(huber, XY, select(abs(x - y) > p0, p0 * (abs(x - y) - 0.5 * p0), 0.5 * (x - y) * (x - y)), g * select(x - y > p0, p0, select(x - y < -p0, -p0, x - y)), g * select(y - x > p0, p0, select(y - x < -p0, -p0, y - x)), "delta:positive=1", "½(f - y)² where |f - y| ≤ delta, else delta (|f - y| - ½ delta). Huber 1964.")
+TG_LOSS(hinge, XY, select(x * y >= 1, 0, 1 - x * y), select(x * y >= 1, 0, -(g * y)), select(x * y >= 1, 0, -(g * x)), "", "max(0, 1 - y f) for labels y = ±1; the subgradient where y f = 1 is 0. Any other y is taken as it is.")
+TG_LOSS(logistic, XY, (1 + 0.4426950408889634 * p0) * softplus(-(x * y)), -(g * y) * (1 + 0.4426950408889634 * p0) * sigmoid(-(x * y)), -(g * x) * (1 + 0.4426950408889634 * p0) * sigmoid(-(x * y)), "base2:flag=false", "log(1 + e^(-y f)) without overflow, for labels y = ±1; with base2 the logarithm to base 2, which is 1 at f = 0.")
+TG_LOSS(exponential, XYZ, exp(-(x * y)), -(g * y * z), -(g * x * z), "", "e^(-y f) for labels y = ±1. Freund & Schapire 1997.")
+TG_LOSS(sigmoidLoss, XYZ, sigmoid(-(x * y)), -(g * y * z * (1 - z)), -(g * x * z * (1 - z)), "", "1 / (1 + e^(y f)) for labels y = ±1: bounded and not convex.")
+TG_LOSS(modifiedHuber, XY, select(x * y >= 1, 0, select(x * y > -p0, (1 - x * y) * (1 - x * y), 1 - p0 - (2 + 2 * p0) * (x * y))), g * y * select(x * y >= 1, 0, select(x * y > -p0, 2 * (x * y) - 2, -2 - 2 * p0)), g * x * select(x * y >= 1, 0, select(x * y > -p0, 2 * (x * y) - 2, -2 - 2 * p0)), "scikitLearn:flag=false", "0 where y f ≥ 1, (1 - y f)² down to 0, then 1 - 2 y f; for labels y = ±1. With scikitLearn the square goes down to -1 and -4 y f follows (Zhang 2004).")
+TG_LOSS(pairwiseHinge, XY, select(x - y >= p0, 0, p0 - (x - y)), select(x - y >= p0, 0, -g), select(x - y >= p0, 0, g), "margin:number=1", "max(0, margin - (f - y)) where f is the score that should be better than y by margin. Herbrich et al. 2000.")
 
 TG_COMPARE(equal, x == y, "x = y; NaN equals nothing.")
 TG_COMPARE(notEqual, x != y, "x ≠ y.")

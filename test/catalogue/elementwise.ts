@@ -34,7 +34,9 @@ export const settings = (
 ): { options: Options | undefined; p: number[] }[] =>
   [undefined, ...(ref.options ?? [])].map((options) => ({
     options,
-    p: op.attrs.map((a) => options?.[a.name] ?? Number(a.default)),
+    p: op.attrs.map((a) =>
+      Number(options?.[a.name] ?? (a.kind === 'flag' ? a.default === 'true' : a.default)),
+    ),
   }));
 
 const arity = (op: OpSpec): number => op.inputs.length;
@@ -259,18 +261,11 @@ export function elementwiseTests(op: OpSpec, isa: string): void {
       const y = 0.7;
       const fill = (v: number): number[] => x.map(() => (dtype === 'float32' ? Math.fround(v) : v));
       tg.tidy(() => {
-        expectElements(op, ref, call(op, [make(x, [7], dtype), y]), x, fill(y), [], dtype);
+        const { p } = settings(op, ref)[0]!;
+        expectElements(op, ref, call(op, [make(x, [7], dtype), y]), x, fill(y), p, dtype);
         if (op.kind !== 'loss') {
           const inY = sample(24, 7, domains[1], dtype);
-          expectElements(
-            op,
-            ref,
-            call(op, [0.7, make(inY, [7], dtype)]),
-            fill(0.7),
-            inY,
-            [],
-            dtype,
-          );
+          expectElements(op, ref, call(op, [0.7, make(inY, [7], dtype)]), fill(0.7), inY, p, dtype);
         }
       });
     });

@@ -55,6 +55,7 @@ const foreign = (t: Tensor): [string, unknown][] => [
 
 const HOSTILE: Readonly<Record<AttrSpec['kind'], readonly unknown[]>> = {
   number: ['1', null, NaN, {}, 1n],
+  positive: ['1', null, NaN, 0, -1, Infinity, {}, 1n],
   flag: [1, 'true', null],
   axis: [NaN, 0.5, 99, -99, Infinity, '0', null],
   axes: [NaN, 0.5, 99, -99, Infinity, '0', [NaN], ['0'], [0, 99], new Array(40).fill(0), {}],

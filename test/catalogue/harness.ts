@@ -85,13 +85,17 @@ const functions = { ...tg.losses, ...tg } as unknown as Record<
   ((...args: unknown[]) => Tensor) | undefined
 >;
 
+/** Ops whose public function refuses values that the kernel takes, such as negative probabilities. */
+const CHECKED = new Set(['binaryCrossEntropy', 'klDivergence']);
+
 /** Whether users can call it: else it serves the tape and is called through `apply`. */
 export const isPublic = (op: OpSpec): boolean =>
   typeof functions[op.name] === 'function' &&
   op.name !== 'full' &&
   op.name !== 'arange' &&
   op.name !== 'eye' &&
-  op.name !== 'randint';
+  op.name !== 'randint' &&
+  !CHECKED.has(op.name);
 
 /** Calls an op as its users do: losses unreduced, lists as arrays, internal ops through the one door. */
 export function call(op: OpSpec, inputs: readonly (Tensor | number)[], options?: Options): Tensor {

@@ -10,7 +10,7 @@ export interface Elementwise {
   readonly domain: Domain;
   readonly domainY?: Domain;
   /** Options to test besides the defaults. */
-  readonly options?: readonly Readonly<Record<string, number>>[];
+  readonly options?: readonly Readonly<Record<string, number | boolean>>[];
   /** Zero where there is no derivative: gradient checks stay away. */
   readonly kink?: (x: number, y: number, p0: number, p1: number) => number;
   /** What rounding is measured against where terms cancel; else |f|. */
@@ -47,6 +47,8 @@ const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Ma
 /** C's pow: JavaScript's differs where the base is ±1 and the exponent infinite or NaN. */
 const pow = (x: number, y: number): number =>
   x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y;
+/** PyTorch's floor under the logarithms of a probability. */
+const logFrom100 = (x: number, log: (x: number) => number): number => Math.max(log(x), -100);
 const difference = (x: number, y: number): number => x - y;
 const number = Number;
 
@@ -179,6 +181,151 @@ export const ELEMENTWISE_REFERENCES: Readonly<Record<string, Elementwise>> = {
       [
         [0, 0.25],
         [0.25, 0],
+      ],
+    ],
+  },
+
+  binaryCrossEntropy: {
+    f: (x, y) => (y - 1) * logFrom100(-x, Math.log1p) - y * logFrom100(x, Math.log),
+    domain: [0.05, 0.95],
+    domainY: [0, 1],
+    conventions: [
+      [
+        [0, 1],
+        [-1e12, 100],
+      ],
+      [
+        [1, 1],
+        [0, -100],
+      ],
+    ],
+  },
+  klDivergence: {
+    f: (x, y) => (y === 0 ? 0 : y * (Math.log(y) - x)),
+    domain: [-5, -0.1],
+    domainY: [0.05, 1],
+    scale: (x, y) => Math.abs(y) * (1 + Math.abs(Math.log(y)) + Math.abs(x)),
+    conventions: [
+      [
+        [-2, 0],
+        [0, -Infinity],
+      ],
+    ],
+  },
+  absoluteError: {
+    f: (x, y) => Math.abs(x - y),
+    domain: [-3, 3],
+    kink: difference,
+    conventions: [
+      [
+        [2, 2],
+        [0, 0],
+      ],
+    ],
+  },
+  huber: {
+    f: (x, y, delta) =>
+      Math.abs(x - y) > delta ? delta * (Math.abs(x - y) - 0.5 * delta) : 0.5 * (x - y) * (x - y),
+    domain: [-3, 3],
+    kink: (x, y, delta) => Math.abs(x - y) - delta,
+    options: [{ delta: 1.25 }, { delta: 2.5 }], // below 1, x - y overflows before the loss does
+    scale: (x, y) => 3 * Math.abs(x - y),
+    conventions: [
+      [
+        [2, 1],
+        [1, -1],
+      ],
+    ],
+  },
+  hinge: {
+    f: (x, y) => (x * y >= 1 ? 0 : 1 - x * y),
+    domain: [-3, 3],
+    kink: (x, y) => 1 - x * (y || 0.7), // 0.7 where the test takes a number
+    scale: (x, y) => 1 + Math.abs(x * y),
+    conventions: [
+      [
+        [0.5, 2],
+        [0, 0],
+      ],
+      [
+        [-1, 1],
+        [-1, 1],
+      ],
+    ],
+  },
+  logistic: {
+    f: (x, y, base2) => softplus(-(x * y)) * (base2 ? Math.LOG2E : 1),
+    domain: [-3, 3],
+    options: [{ base2: true }],
+    scale: (x, y) => softplus(-(x * y)) * (1 + Math.abs(x * y)),
+    conventions: [
+      [
+        [1e4, 1],
+        [0, 0],
+      ],
+      [
+        [-1e4, 1],
+        [-1, 1e4],
+      ],
+    ],
+  },
+  exponential: {
+    f: (x, y) => Math.exp(-(x * y)),
+    domain: [-3, 3],
+    scale: (x, y) => Math.exp(-(x * y)) * (1 + Math.abs(x * y)),
+  },
+  sigmoidLoss: {
+    f: (x, y) => sigmoid(-(x * y)),
+    domain: [-3, 3],
+    scale: (x, y) => sigmoid(-(x * y)) * (1 + Math.abs(x * y)),
+    conventions: [
+      [
+        [0, 1],
+        [-0.25, 0],
+      ],
+      [
+        [-1e4, 1],
+        [0, 0],
+      ],
+    ],
+  },
+  modifiedHuber: {
+    f: (x, y, zhang) => {
+      const t = x * y;
+      if (t >= 1) return 0;
+      if (t > -zhang) return (1 - t) * (1 - t);
+      return zhang ? -4 * t : 1 - 2 * t;
+    },
+    domain: [-3, 3],
+    // The slope goes on at 0 and 1 (or -1 and 1), but its derivative jumps. 0.7: the test's number.
+    kink: (x, y, zhang) => Math.min(Math.abs(x * (y || 0.7) - 1), Math.abs(x * (y || 0.7) + zhang)),
+    options: [{ scikitLearn: true }],
+    scale: (x, y) => 4 * (1 + Math.abs(x * y)) ** 2,
+    conventions: [
+      [
+        [0, 1],
+        [-2, 0],
+      ],
+      [
+        [1, 1],
+        [0, 0],
+      ],
+    ],
+  },
+  pairwiseHinge: {
+    f: (x, y, margin) => (x - y >= margin ? 0 : margin - (x - y)),
+    domain: [-3, 3],
+    kink: (x, y, margin) => x - y - margin,
+    options: [{ margin: 0.3 }, { margin: 0 }],
+    scale: (x, y) => 3 + Math.abs(x - y),
+    conventions: [
+      [
+        [2, 1],
+        [0, 0],
+      ],
+      [
+        [1, 1],
+        [-1, 1],
       ],
     ],
   },
