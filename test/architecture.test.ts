@@ -37,7 +37,7 @@ const FLOORS = {
     ['vjps.ts', 'losses.ts'],
     ['backward.ts'],
     ['functional.ts', 'methods.ts'],
-    ['nn/*', 'optim/*', 'io/*'],
+    ['nn/*', 'optim/*', 'io/*', 'curvature/*'],
     ['index.ts'],
   ],
 };
