@@ -18,6 +18,21 @@ export {
   type TensorData,
   type TensorOptions,
 } from './create.js';
+export {
+  backtracking,
+  classifyCriticalPoint,
+  exactLineSearch,
+  gradientDescent,
+  hessian,
+  hvp,
+  jacobian,
+  lbfgs,
+  lipschitz,
+  logBarrier,
+  newton,
+  proximalGradient,
+} from './curvature/index.js';
+export type * from './curvature/index.js';
 export { TapegradError } from './errors.js';
 export {
   grad,
