@@ -271,7 +271,7 @@ describe('SVRG', () => {
       });
       const { tensors } = tg.memory();
       for (let epoch = 0; epoch < 3; ++epoch) svrg.epoch();
-      expect(tg.memory().tensors).to.equal(tensors);
+      expect(tg.memory().tensors).to.be.at.most(tensors); // a sweep may free other tests' tensors
       return values(w);
     };
     expectAll(run(13), run(n), 1e-12);

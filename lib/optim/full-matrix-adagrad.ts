@@ -1,5 +1,6 @@
 // Adagrad with the whole matrix of gradient products, for small problems.
-import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import type * as MLMatrix from 'ml-matrix';
+import { createRequire } from 'node:module';
 import { fromData, zeros } from '../create.js';
 import { copyFrom } from '../ops.js';
 import { keep, shapeOf, type Tensor } from '../tensor.js';
@@ -11,6 +12,11 @@ export interface FullMatrixAdagradOptions extends CommonOptions {
   /** δ: the step is along (δI + G^½)⁻¹ g. */
   eps?: number;
 }
+
+/** Loaded when it is needed: few programs do. */
+let library: typeof MLMatrix | undefined;
+const linearAlgebra = (): typeof MLMatrix =>
+  (library ??= createRequire(import.meta.url)('ml-matrix') as typeof MLMatrix);
 
 /** An eigen-decomposition takes O(n³) at every step: a quarter of a second at this size. */
 const MAX_SIZE = 512;
@@ -87,6 +93,7 @@ function advance(
   const step = new Float64Array(n);
   if (n === 0) return { G, step };
   if (!G.every(Number.isFinite)) return { G, step: step.fill(NaN) };
+  const { EigenvalueDecomposition, Matrix } = linearAlgebra();
   const eigen = new EigenvalueDecomposition(Matrix.from1DArray(n, n, G), { assumeSymmetric: true });
   const values = eigen.realEigenvalues;
   const vectors = eigen.eigenvectorMatrix;
