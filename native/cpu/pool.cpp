@@ -84,7 +84,7 @@ template <class T>
 void max_pool(const Windows& s, const T* x, T* y) {
   const T lowest = -static_cast<T>(__builtin_inf());
   for (int64_t i = 0; i < s.oh * s.ow; ++i) y[i] = lowest;
-  fold_rows(s, x, y, [](T a, T b) { return (b > a) | (b != b) ? b : a; });
+  fold_rows(s, x, y, [](T a, T b) { return ((b > a) | (b != b)) ? b : a; });
 }
 
 template <class T>
