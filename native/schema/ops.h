@@ -6,16 +6,18 @@
 // TypeScript function and method with their types, the derivative for gradients of gradients, the
 // row in docs/ops.md, and the test and bench cases.
 //
+// clang-format off
 //   types   FLOAT   float32, float64; integer inputs are cast to float32 first, as PyTorch does
 //           NUMBER  these and int32
 //   keeps   what the backward rule reads: inputs X, Y, the result (Y of a unary, Z of a binary op)
 //   rules   x, y inputs (y is the RESULT in a unary rule), z the result of a binary op, g the
-//   incoming
-//           gradient, p0 p1 the attributes. Operators + - * / and comparisons, select(c, a, b) and
-//           the names of other ops. The same text is compiled for C++ and replayed by the tape.
+//           incoming gradient, p0 p1 the attributes. Operators + - * / and comparisons,
+//           select(c, a, b) and the names of other ops. The same text is compiled for C++ and
+//           replayed by the tape.
 //   attrs   "name:kind=default …"; kinds: number, positive (> 0), flag, axis (one), axes (null, one
-//           or many), shape, pairs ([before, after] per axis), pair (one or two integers ≥ 0), dtype.
-//           No default: required.
+//           or many), shape, pairs ([before, after] per axis), pair (one or two integers ≥ 0),
+//           dtype. No default: required.
+// clang-format on
 
 #ifndef TG_UNARY
 #define TG_UNARY(name, types, keeps, forward, dx, attrs, doc)

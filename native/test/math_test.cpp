@@ -2,8 +2,9 @@
 // -DTG_ISA=<name> and that set's flags, and link libm. Float is compared with double, double with
 // long double.
 //
-//   math_test [--all | --thin] [function …]    every float pattern, or every 3571st (for emulators),
-//                                              instead of every 211th
+//   math_test [--all | --thin] [function …]
+//
+// Every 211th float pattern; --all: every one; --thin, for emulators: every 3571st.
 //
 // Prints the largest error in ULP per function and a hash of the results (equal on all sets with
 // FMA), ends with "N passed, M failed", and exits with 1 where a bound of math.h does not hold.

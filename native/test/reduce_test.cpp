@@ -468,7 +468,8 @@ std::vector<Wide> softmax_reference(Op op, const Row& row, Wide* scale) {
       for (size_t i = 0; i < n; ++i) {
         const Wide t = row.target >= 0 ? (static_cast<int64_t>(i) == row.target ? 1 : 0) : row.b[i];
         if (t != 0 || isnan(sum)) loss += t * (logl(sum) + (max - row.a[i]));
-        if (t != 0 && !isinf(row.a[i])) weight += fabsl(t * (max - row.a[i]));
+        if (t != 0 && !isinf(row.a[i]) && sum > 0)
+          weight += fabsl(t) * (fabsl(max - row.a[i]) + fabsl(logl(sum)));
       }
       if (isnan(sum)) loss = NAN;
       *scale = 16 + weight;
