@@ -28,7 +28,7 @@ const DEFINITION: Definition<VSGDOptions> = {
  * - τ ← (1 - E[g]² / E[g²]) τ + 1.
  *
  * The paper takes h from a backpropagated diagonal Hessian; here it is |∇(w + E[g]) - ∇(w)| / |E[g]|, by finite
- * differences on the same sample, as in Schaul & LeCun 2013 (arXiv:1301.3764), section 5. So a step needs the loss as
+ * differences on the same sample, as in Schaul & LeCun 2013 (arXiv:1301.3764). So a step needs the loss as
  * a function, which it calls twice: `optimizer.minimize(() => loss(batch))`.
  *
  * Chosen by us: the averages start at the first sample (the papers average a few first) with E[g²] and E[h] too
