@@ -283,7 +283,10 @@ void paths(const Case& c, uint32_t size) {
   check(intact && finite, "guards, and no NaN", c.rule);
   worst[c.rule] = fmax(worst[c.rule], step_error);
   farthest[c.rule] = fmax(farthest[c.rule], path_error);
-  check(step_error <= 6, kOptimizerInfo[c.rule].name, static_cast<long long>(step_error));
+  // Without FMA decay · p is rounded before it cancels against g, and a division by the small root
+  // that follows makes the rest large: seen in the velocity.
+  const double bound = TG_ISA::kFused ? 6 : 100;
+  check(step_error <= bound, kOptimizerInfo[c.rule].name, static_cast<long long>(step_error));
   check(path_error <= 40, kOptimizerInfo[c.rule].name, static_cast<long long>(path_error));
 }
 
