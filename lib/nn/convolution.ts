@@ -1,6 +1,6 @@
 // Layers on images [n, channels, h, w]: convolution and pooling.
 import { apply, checkPair, encode } from '../apply.js';
-import type { TensorOptions } from '../create.js';
+import { checkShape, type TensorOptions } from '../create.js';
 import { checkKeys, checkNumber, wrongType } from '../errors.js';
 import { avgPool2d, conv2d, maxPool2d } from '../ops.gen.js';
 import { OPS } from '../schema.gen.js';
@@ -69,7 +69,7 @@ export class Conv2d extends Module {
     const dtype = checkFloat('Conv2d', given.dtype);
     const [kh, kw] = this.kernelSize;
     const fanIn = (inChannels / groups) * kh * kw;
-    const shape = [outChannels, inChannels / groups, kh, kw];
+    const shape = checkShape('Conv2d', [outChannels, inChannels / groups, kh, kw]);
     this.weight = parameter(calibratedUniform(shape, fanIn, { dtype }));
     this.bias = bias ? parameter(calibratedUniform([outChannels], fanIn, { dtype })) : null;
   }

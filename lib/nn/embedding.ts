@@ -1,5 +1,5 @@
 // A table of vectors, and the layer of linear pieces.
-import type { TensorOptions } from '../create.js';
+import { checkShape, type TensorOptions } from '../create.js';
 import { checkKeys, checkNumber } from '../errors.js';
 import { embedding, maxout } from '../layers.js';
 import type { Tensor } from '../tensor.js';
@@ -23,7 +23,8 @@ export class Embedding extends Module {
     checkNumber('Embedding', 'entries', entries, { min: 1, integer: true });
     checkNumber('Embedding', 'width', width, { min: 1, integer: true });
     const dtype = checkFloat('Embedding', checkKeys('Embedding', options, ['dtype'])['dtype']);
-    this.weight = parameter(normal([entries, width], 1, { dtype }));
+    const shape = checkShape('Embedding', [entries, width]);
+    this.weight = parameter(normal(shape, 1, { dtype }));
   }
 
   forward(index: Tensor): Tensor {
@@ -53,7 +54,7 @@ export class Maxout extends Module {
     checkNumber('Maxout', 'outFeatures', outFeatures, { min: 1, integer: true });
     checkNumber('Maxout', 'pieces', pieces, { min: 1, integer: true });
     const dtype = checkFloat('Maxout', checkKeys('Maxout', options, ['dtype'])['dtype']);
-    const shape = [pieces, outFeatures, inFeatures];
+    const shape = checkShape('Maxout', [pieces, outFeatures, inFeatures]);
     this.weight = parameter(calibratedUniform(shape, inFeatures, { dtype }));
     this.bias = parameter(calibratedUniform([pieces, outFeatures], inFeatures, { dtype }));
   }

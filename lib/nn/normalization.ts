@@ -1,5 +1,5 @@
 // Layers that normalise, by the batch's statistics or by each example's own, and dropout.
-import { full, ones, zeros, type TensorOptions } from '../create.js';
+import { checkShape, full, ones, zeros, type TensorOptions } from '../create.js';
 import { checkKeys, checkNumber, wrongType } from '../errors.js';
 import { batchNorm, dropout } from '../layers.js';
 import { add, layerNorm } from '../ops.gen.js';
@@ -37,6 +37,7 @@ abstract class BatchNorm extends Module {
   ) {
     super();
     checkNumber(kind, 'numFeatures', numFeatures, { min: 1, integer: true });
+    checkShape(kind, [numFeatures]);
     const given = checkKeys(kind, options, ['eps', 'momentum', 'dtype']) as BatchNormLayerOptions;
     this.eps = checkNumber(kind, 'eps', given.eps ?? 1e-5, { min: 0 });
     const { momentum = 0.1 } = given;
@@ -107,9 +108,8 @@ export class LayerNorm extends Module {
       typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
     if (!Array.isArray(sizes) || sizes.length === 0)
       throw wrongType('LayerNorm', 'normalizedShape', 'an integer or an array of them', sizes);
-    const shape = Array.from(sizes as unknown[], (d, i) =>
-      checkNumber('LayerNorm', `normalizedShape[${i}]`, d, { min: 1, integer: true }),
-    );
+    const shape = checkShape('LayerNorm', sizes);
+    shape.forEach((d, i) => checkNumber('LayerNorm', `normalizedShape[${i}]`, d, { min: 1 }));
     const given = checkKeys('LayerNorm', options, ['eps', 'dtype']) as {
       eps?: number;
       dtype?: 'float32' | 'float64';

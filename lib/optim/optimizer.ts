@@ -352,6 +352,8 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
    */
   loadStateDict(state: OptimizerState): this {
     const op = `${this.name}.loadStateDict`;
+    if (typeof state !== 'object' || state === null)
+      throw wrongType(op, 'state', 'what stateDict() returned', state);
     checkKeys(op, state, ['tensors', 'numbers']);
     const sizes = this.groupList.map((g) => g.parameters.length);
     const { tensors, numbers } = checkState(op, this.name, state, sizes);
