@@ -2,8 +2,11 @@
 // which it was recorded. At a node the gradients from all who used its result have been summed before its
 // rule is applied. Cost: a small constant times the forward pass.
 import { apply, execute, replay } from './apply.js';
+import { stateLike, zerosLike } from './create.js';
 import { TapegradError, checkKeys, wrongType } from './errors.js';
 import { native } from './native.js';
+import { copyFrom } from './ops.js';
+import { outside, recording } from './recording.js';
 import { DTYPES, OPS } from './schema.gen.js';
 import { Node, edgeOf, enableGrad, noGrad } from './tape.js';
 import {
@@ -234,8 +237,15 @@ export function backward(root: Tensor, options?: BackwardOptions): void {
   walk('backward', root, given, null, (slots) => {
     for (const [edge, slot] of slots) {
       if (edge instanceof Node) continue;
+      const to = recording();
+      if (to && edge.grad === null && !to.zeroed.has(edge)) {
+        // The next run finds the gradient of this one, and so must this one.
+        edge.grad = outside(() => keep(stateLike(edge)));
+        to.accumulating.add(edge);
+      }
       if (edge.grad === null) {
         edge.grad = keep(own(slot, createGraph));
+        to?.graded.add(edge);
       } else if (!isTensor(edge.grad)) {
         throw wrongType('backward', 'grad', 'a Tensor or null', edge.grad);
       } else if (edge.grad.isDisposed) {
@@ -244,10 +254,24 @@ export function backward(root: Tensor, options?: BackwardOptions): void {
         edge.grad = keep(apply(OPS.add, [edge.grad, slot.value], null));
       } else {
         native.accumulate(handleOf(edge.grad), handleOf(slot.value), slot);
+        to?.written.add(edge.grad);
         ++edge.grad.version;
       }
     }
   });
+}
+
+/** @internal Forgets a leaf's gradient and frees its memory; what runs add to is set to zero instead. */
+export function clearGradient(leaf: Tensor): void {
+  const to = recording();
+  if (to && leaf.grad && to.accumulating.has(leaf)) {
+    const { grad } = leaf;
+    noGrad(() => copyFrom(grad, zerosLike(grad)));
+    return;
+  }
+  to?.zeroed.add(leaf);
+  leaf.grad?.dispose();
+  leaf.grad = null;
 }
 
 /**

@@ -33,6 +33,7 @@ export {
   proximalGradient,
 } from './curvature/index.js';
 export type * from './curvature/index.js';
+export { compile, type CompiledFunction, type CompileOptions, type RunOptions } from './compile.js';
 export { TapegradError } from './errors.js';
 export {
   grad,
@@ -76,5 +77,6 @@ export {
 export * as schedules from './schedules.js';
 export type { DType } from './schema.gen.js';
 export { attach, share, type SharedSource, type SharedTensor, type SharedToken } from './shared.js';
+export { isRecording } from './recording.js';
 export { enableGrad, isGradEnabled, noGrad } from './tape.js';
 export { Tensor, isTensor, keep, tidy } from './tensor.js';

@@ -22,6 +22,25 @@ export interface NativeTrace {
   variant: string;
 }
 
+/** What became of a run of a program; `status` is one of STATUS. */
+export interface NativeOutcome {
+  done: number;
+  skipped: number;
+  norm: number;
+  status: number;
+  message: string;
+}
+
+export interface NativeProgramFacts {
+  /** Numbers that optimizers need for a step. */
+  row: number;
+  /** Random streams that a step draws. */
+  streams: number;
+  arenaBytes: number;
+  sumBytes: number;
+  allocations: number;
+}
+
 export type DataArray = Float32Array | Float64Array | Int32Array | Uint8Array;
 
 /**
@@ -36,6 +55,7 @@ export interface Native {
   optimize(rule: number, handles: Float64Array, numbers: Float64Array, alive: unknown): void;
   gradientNorm(handles: Float64Array, alive: unknown): number;
   scale(handles: Float64Array, factor: number, alive: unknown): void;
+  clipNorm(handles: Float64Array, limit: number, finite: number, alive: unknown): number;
   clip(handles: Float64Array, limit: number, alive: unknown): void;
   assign(handle: Handle, source: Handle, alive: unknown): void;
   accumulate(handle: Handle, source: Handle, alive: unknown): void;
@@ -48,6 +68,32 @@ export interface Native {
   dispose(handle: Handle): boolean;
   alive(handle: Handle): boolean;
   sweep(): number;
+  programsListen(callback: (id: number) => void): void;
+  traceBegin(seed: number, stream: number): void;
+  /** Dtype and shape are in the mailbox: count, sizes, dtype. */
+  traceInput(owner: object): Handle;
+  /** A number without dimensions that each step takes from its row. */
+  traceNumber(owner: object, dtype: number): Handle;
+  tracePause(paused: number): void;
+  /** Without outputs: gives up. */
+  traceEnd(outputs?: Float64Array): number;
+  programRun(
+    id: number,
+    how: number,
+    steps: number,
+    numbers: Float64Array,
+    handles: Float64Array,
+    order: Int32Array | null,
+    seed: number,
+    stream: number,
+    alive: unknown,
+  ): void;
+  programCollect(id: number, losses: Float64Array, asynchronous: number): NativeOutcome;
+  programOutput(id: number, index: number, owner: object): Handle;
+  programAbort(id: number): void;
+  programDispose(id: number): void;
+  programDescribe(id: number, recorded: number): string;
+  programFacts(id: number): NativeProgramFacts;
   memory(): NativeMemory;
   setMemoryLimit(bytes: number): void;
   resetPeak(): void;
@@ -56,6 +102,22 @@ export interface Native {
   trace(): NativeTrace;
   schema(): string;
 }
+
+/** What programRun is told, as native/binding/programs.cpp reads it. */
+export const RUN = { async: 1, nanFails: 2, nanSkips: 4, norm: 8, gather: 16 } as const;
+
+/** Error codes by native status, as native/core/status.h counts them. */
+export const STATUS = [
+  '',
+  'TG_TYPE',
+  'TG_RANGE',
+  'TG_DISPOSED',
+  'TG_OUT_OF_MEMORY',
+  'TG_BUSY',
+  'TG_TRACE',
+  'TG_NAN',
+  'TG_INTERNAL',
+] as const;
 
 /** Places in the mailbox, as native/binding/environment.h has them. */
 export const MAILBOX = {

@@ -13,6 +13,7 @@ import {
   geluErf,
   geluTanh,
 } from './ops.gen.js';
+import { recording } from './recording.js';
 import { DTYPES, OPS, type DType } from './schema.gen.js';
 import { noGrad } from './tape.js';
 import { checkTensor, checkTensors, handleOf, isTensor, shapeOf, type Tensor } from './tensor.js';
@@ -156,6 +157,7 @@ export function copyFrom(x: Tensor, source: Tensor): Tensor {
       'copyFrom: x is an intermediate result of a recorded graph; only leaves can be overwritten',
     );
   native.assign(handleOf(x), handleOf(source), source);
+  recording()?.written.add(x.base ?? x);
   ++(x.base ?? x).version;
   return x;
 }

@@ -31,6 +31,13 @@ export function setRandomState(state: { seed: number; stream: number }): void {
   stream = next;
 }
 
+/** @internal Takes `count` streams for a program that draws from them itself; the stream after them. */
+export const takeStreams = (count: number): number => (stream += count);
+/** @internal Gives back streams that were taken up to `end` and not used, if nobody drew since. */
+export function returnStreams(end: number, count: number): void {
+  if (stream === end) stream -= count;
+}
+
 /** @internal What the next random op is keyed by. */
 export const nextKey = (): [seed: number, stream: number] => [seed, stream++];
 

@@ -29,12 +29,19 @@
       "native/cpu/reduce.cpp",
       "native/cpu/reduce_plan.cpp",
       "native/cpu/shape_ops.cpp",
-      "native/cpu/softmax.cpp"
+      "native/cpu/softmax.cpp",
+      "native/program/describe.cpp",
+      "native/program/graph.cpp",
+      "native/program/passes.cpp",
+      "native/program/plan.cpp",
+      "native/program/program.cpp",
+      "native/program/runner.cpp"
     ],
     "tg_binding_sources": [
       "native/binding/addon.cpp",
       "native/binding/arguments.cpp",
       "native/binding/environment.cpp",
+      "native/binding/programs.cpp",
       "native/binding/run.cpp",
       "native/binding/state.cpp",
       "native/binding/tensors.cpp"

@@ -1,7 +1,9 @@
 // Module: a part of a network with parameters. Parameters and submodules are found among its properties.
+import { clearGradient } from '../backward.js';
 import { TapegradError, checkKeys, describe, wrongType } from '../errors.js';
 import { clone } from '../ops.gen.js';
 import { copyFrom } from '../ops.js';
+import { recording } from '../recording.js';
 import { noGrad } from '../tape.js';
 import { isTensor, keep, shapeOf, type Tensor } from '../tensor.js';
 
@@ -13,8 +15,17 @@ export type StateDict = Record<string, Tensor>;
  * (buffers) and modules, or arrays of them, to properties; `forward` says what is computed.
  */
 export abstract class Module {
+  #training = true;
+
   /** Whether layers such as dropout behave as in training. */
-  training = true;
+  get training(): boolean {
+    const mode = this.#training;
+    recording()?.watch(this, () => this.#training === mode);
+    return mode;
+  }
+  set training(mode: boolean) {
+    this.#training = mode;
+  }
 
   /** The computation. @throws whatever its ops throw */
   abstract forward(...inputs: Tensor[]): Tensor;
@@ -58,10 +69,7 @@ export abstract class Module {
 
   /** Forgets all gradients and frees their memory. */
   zeroGrad(): void {
-    for (const p of this.parameters()) {
-      p.grad?.dispose();
-      p.grad = null;
-    }
+    for (const p of this.parameters()) clearGradient(p);
   }
 
   /** Copies of all parameters and buffers by name: what a file holds. */

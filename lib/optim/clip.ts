@@ -1,6 +1,7 @@
 // Gradient clipping.
 import { checkKeys, checkNumber, wrongType } from '../errors.js';
 import { native } from '../native.js';
+import { isRecording } from '../recording.js';
 import { checkTensor, handleOf, type Tensor } from '../tensor.js';
 
 function gradsOf(op: string, parameters: unknown): Tensor[] {
@@ -19,7 +20,7 @@ const handles = (grads: readonly Tensor[]): Float64Array => Float64Array.from(gr
 /**
  * Scales all gradients together so that their joint l2 norm is at most maxNorm. Pascanu et al. 2013.
  * @param options - `errorIfNonfinite` (default false): throw if the norm is NaN or infinite
- * @returns The norm before. If it is NaN or infinite, the gradients are left as PyTorch leaves them: scaled by it.
+ * @returns The norm before; NaN inside `compile`, where no value is known. If it is NaN or infinite, the gradients are left as PyTorch leaves them: scaled by it.
  */
 export function clipGradNorm(
   parameters: Iterable<Tensor>,
@@ -29,14 +30,10 @@ export function clipGradNorm(
   const { errorIfNonfinite } = checkKeys('clipGradNorm', options, ['errorIfNonfinite']);
   checkNumber('clipGradNorm', 'maxNorm', maxNorm, { min: 0 });
   const grads = gradsOf('clipGradNorm', parameters);
-  const norm = native.gradientNorm(handles(grads), grads);
-  if (errorIfNonfinite && !Number.isFinite(norm))
+  const norm = native.clipNorm(handles(grads), maxNorm, errorIfNonfinite ? 1 : 0, grads);
+  if (errorIfNonfinite && !Number.isFinite(norm) && !isRecording())
     throw new RangeError(`clipGradNorm: the norm of the gradients is ${norm}; nothing was changed`);
-  const factor = maxNorm / (norm + 1e-6);
-  if (!(factor >= 1)) {
-    native.scale(handles(grads), factor, grads);
-    for (const g of grads) ++g.version;
-  }
+  for (const g of grads) ++g.version;
   return norm;
 }
 

@@ -1,11 +1,12 @@
 // What all optimizers share: groups of parameters, step counts, one fused native call for each group's
 // step, the state as plain data. Which rule is run is said by subclasses.
-import { backward } from '../backward.js';
+import { backward, clearGradient } from '../backward.js';
 import { stateLike } from '../create.js';
 import { TapegradError, checkKeys, checkNumber, wrongType } from '../errors.js';
 import { native } from '../native.js';
 import { copyFrom } from '../ops.js';
 import { clone } from '../ops.gen.js';
+import { outside, recording, type Counter } from '../recording.js';
 import { enableGrad, noGrad } from '../tape.js';
 import {
   checkTensor,
@@ -46,6 +47,13 @@ interface State {
   readonly tensors: readonly Tensor[];
 }
 
+interface RecordedCounts {
+  readonly taken: number;
+  readonly steps: ReadonlyMap<Tensor, number>;
+  takenPerRun: number;
+  readonly stepsPerRun: Map<Tensor, number>;
+}
+
 /** Parameters of a group that are at the same step t. */
 interface Batch<O extends CommonOptions> {
   readonly group: ParameterGroup<O>;
@@ -60,6 +68,8 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
   private readonly groupList: ParameterGroup<O>[] = [];
   private readonly definition: Definition<O>;
   private readonly defaults: Required<O>;
+  /** While a step is being recorded: the counts before, and what a run will add to them. */
+  private recorded: RecordedCounts | null = null;
   private states = new Map<Tensor, State>();
   /** Whether each parameter is updated in a call of its own, for the rule's numbers depend on it. */
   protected readonly separate: boolean = false;
@@ -159,11 +169,11 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     return this.constructor.name;
   }
 
-  private rateOf(group: ParameterGroup<O>): number {
+  private rateOf(group: ParameterGroup<O>, step = this.taken): number {
     const rate = group.learningRate;
     return typeof rate === 'number'
       ? rate
-      : checkNumber(this.name, 'learningRate(step)', rate(this.taken), { min: 0 });
+      : checkNumber(this.name, 'learningRate(step)', rate(step), { min: 0 });
   }
 
   /** The rule, and its numbers for step t = 1, 2, …; `p` is the parameter of a `separate` update. */
@@ -204,6 +214,7 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
    * parameter or the learning rate is no finite number ≥ 0
    */
   step(): void {
+    recording()?.join(this, () => this.count());
     const batches: Batch<O>[] = [];
     for (const group of this.groupList) {
       const rate = this.rateOf(group);
@@ -225,15 +236,63 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     for (const { group, parameters } of batches)
       for (const p of parameters) this.stateOf(p, group.options);
     for (const batch of batches) {
+      this.recordNumbers(batch);
       this.update(batch.t, batch.rate, batch.parameters, batch.group.options);
       const { projection, proximal } = batch.group.options;
       for (const p of batch.parameters) {
         this.states.get(p)!.t = batch.t;
         ++(p.base ?? p).version;
+        recording()?.written.add(p.base ?? p);
         if (projection || proximal) this.constrain(p, batch);
       }
     }
     ++this.taken;
+  }
+
+  /** What a recording must know of the counts. */
+  private count(): Counter {
+    const { taken } = this;
+    const steps = new Map([...this.states].map(([p, state]) => [p, state.t]));
+    this.recorded = { taken, steps, takenPerRun: 0, stepsPerRun: new Map() };
+    // eslint-disable-next-line @typescript-eslint/no-this-alias -- the getter below has another `this`
+    const optimizer = this;
+    return {
+      rewind: () => {
+        const run = this.recorded!;
+        run.takenPerRun = this.taken - taken;
+        this.taken = taken;
+        for (const [p, state] of this.states) {
+          const before = steps.get(p) ?? 0;
+          if (state.t > before) run.stepsPerRun.set(p, state.t - before);
+          state.t = before;
+        }
+        this.recorded = null;
+        return (runs) => {
+          this.taken += runs * run.takenPerRun;
+          for (const [p, each] of run.stepsPerRun) this.states.get(p)!.t += runs * each;
+        };
+      },
+      get learningRate() {
+        return optimizer.learningRate;
+      },
+    };
+  }
+
+  /** Tells a recording how the numbers of an update follow from the counts of later steps. */
+  private recordNumbers({ group, t, parameters }: Batch<O>): void {
+    const to = recording();
+    const run = this.recorded;
+    if (!to || !run) return;
+    const [first] = parameters as [Tensor];
+    const later = this.taken - run.taken;
+    const nth = t - (run.steps.get(first) ?? 0);
+    to.guards.push(() => parameters.every((p) => this.stepsOf(p) === this.stepsOf(first)));
+    to.numbers.push((ahead) => {
+      const step = this.taken + later + ahead * run.takenPerRun;
+      const at = this.stepsOf(first) + nth + ahead * (run.stepsPerRun.get(first) ?? 0);
+      const { spec, numbers } = this.rule(at, this.rateOf(group, step), group.options, first);
+      return spec.numbers.map((name) => numbers[name]!);
+    });
   }
 
   /** Writes the parameters and their states. */
@@ -291,10 +350,7 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
 
   /** Forgets the gradients and frees their memory. */
   zeroGrad(): void {
-    for (const p of this.parameters) {
-      p.grad?.dispose();
-      p.grad = null;
-    }
+    for (const p of this.parameters) clearGradient(p);
   }
 
   /** zeroGrad, backward and step in one. A function that computes the loss is called for it. */
@@ -418,7 +474,9 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     if (!state) {
       const tensors: Tensor[] = [];
       const count = this.stateCount(p, options);
-      for (let i = 0; i < count; ++i) tensors.push(this.makeState(p, i, options));
+      outside(() => {
+        for (let i = 0; i < count; ++i) tensors.push(this.makeState(p, i, options));
+      });
       state = { t: 0, tensors };
       this.states.set(p, state);
     }

@@ -51,6 +51,13 @@ bool Arguments::doubles(size_t i, const double** data, size_t* length) const {
   return true;
 }
 
+bool Arguments::room(size_t i, double** data, size_t* length) const {
+  const double* memory;
+  if (!doubles(i, &memory, length)) return false;
+  *data = const_cast<double*>(memory);
+  return true;
+}
+
 napi_value undefined(napi_env env) {
   napi_value v;
   napi_get_undefined(env, &v);

@@ -8,7 +8,7 @@ namespace tg::binding {
 
 // Up to kMax arguments of a call, missing ones undefined.
 struct Arguments {
-  static constexpr size_t kMax = 8;
+  static constexpr size_t kMax = 10;
   napi_env env;
   size_t count = kMax;
   napi_value value[kMax];
@@ -22,6 +22,8 @@ struct Arguments {
   bool integer(size_t i, int64_t low, int64_t high, int64_t* out) const;
   // A Float64Array's elements; valid until control returns to JavaScript.
   bool doubles(size_t i, const double** data, size_t* length) const;
+  // As doubles, to be written to.
+  bool room(size_t i, double** data, size_t* length) const;
   // Any typed array or DataView-free buffer view: its bytes.
   bool bytes(size_t i, napi_typedarray_type* type, void** data, size_t* length,
              size_t* byte_length) const;

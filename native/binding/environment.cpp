@@ -22,7 +22,7 @@ size_t default_limit() {
 }  // namespace
 
 Environment::Environment(Napi::Env env, const Backend& backend, const char* isa)
-    : env_(env), engine_(backend, default_limit(), default_threads()), isa_(isa) {
+    : env_(env), engine_(backend, default_limit(), default_threads()), programs_(engine_), isa_(isa) {
   // A fixed few hundred bytes: nothing a user can make large.
   Napi::Float64Array array = Napi::Float64Array::New(env, Mailbox::kLength);
   mailbox_ = array.Data();
@@ -98,7 +98,7 @@ uint32_t Environment::sweep(napi_env env) {
     const bool asked =
         napi_get_reference_value(env, static_cast<napi_ref>(tensor.owner), &owner) == napi_ok;
     napi_close_handle_scope(env, scope);
-    if (!asked || owner || engine_.busy(slot)) continue;
+    if (!asked || owner || engine_.in_use(slot)) continue;
     napi_delete_reference(env, static_cast<napi_ref>(tensor.owner));
     engine_.release(slot);
     ++freed;
@@ -107,6 +107,13 @@ uint32_t Environment::sweep(napi_env env) {
   bytes_at_sweep_ = engine_.pool().live_bytes();
   report_memory(env, kReportSlack);
   return freed;
+}
+
+void Environment::drop_symbolic(napi_env env) {
+  TensorTable& table = engine_.table();
+  for (uint32_t slot = 0; slot < table.slots(); ++slot)
+    if (table.at(slot).storage && table.at(slot).storage->symbolic)
+      dispose(env, table.handle_of(slot));
 }
 
 // Whether a garbage collection ran since the last time this said so: then a fresh, unreferenced
@@ -172,6 +179,15 @@ napi_value Environment::raise(napi_env env, Status status) {
       break;
     case Status::disposed:
       napi_throw_error(env, "TG_DISPOSED", message);
+      break;
+    case Status::busy:
+      napi_throw_error(env, "TG_BUSY", message);
+      break;
+    case Status::tracing:
+      napi_throw_error(env, "TG_TRACE", message);
+      break;
+    case Status::nonfinite:
+      napi_throw_error(env, "TG_NAN", message);
       break;
     case Status::out_of_memory:
       napi_throw_error(env, "TG_OUT_OF_MEMORY", message);

@@ -5,7 +5,7 @@
 
 #include <napi.h>
 
-#include "../core/engine.h"
+#include "programs.h"
 
 namespace tg::binding {
 
@@ -25,6 +25,7 @@ class Environment {
   static Environment& of(napi_env env);
 
   Engine& engine() { return engine_; }
+  Programs& programs() { return programs_; }
   const char* isa() const { return isa_; }
   double* mailbox() { return mailbox_; }
   Napi::Value mailbox_array() { return mailbox_array_.Value(); }
@@ -37,6 +38,8 @@ class Environment {
   bool dispose(napi_env env, double handle);
   // Frees every tensor whose object was collected; returns their number.
   uint32_t sweep(napi_env env);
+  // Frees every tensor of the function that was being recorded.
+  void drop_symbolic(napi_env env);
   // Call before memory is taken: sweeps now and then, so that a loop that never returns to the
   // event loop does not outgrow the collector's work.
   void before_allocation(napi_env env);
@@ -50,6 +53,7 @@ class Environment {
 
   napi_env env_;
   Engine engine_;
+  Programs programs_;
   const char* isa_;
   double* mailbox_ = nullptr;
   Napi::Reference<Napi::Value> mailbox_array_;

@@ -13,6 +13,8 @@ napi_value run_list(napi_env env,
 napi_value optimize(napi_env env, napi_callback_info info);       // (rule, handles, numbers)
 napi_value gradient_norm(napi_env env, napi_callback_info info);  // (handles) -> number
 napi_value scale(napi_env env, napi_callback_info info);          // (handles, factor)
+napi_value clip_norm(napi_env env,
+                     napi_callback_info info);  // (handles, limit, finite: 0 or 1) -> norm before
 napi_value clip(napi_env env, napi_callback_info info);           // (handles, limit)
 napi_value assign(napi_env env, napi_callback_info info);         // (handle, source)
 napi_value accumulate(napi_env env, napi_callback_info info);     // (handle, source)
@@ -29,6 +31,22 @@ napi_value attach(napi_env env, napi_callback_info info);   // (handle, id)
 napi_value dispose(napi_env env, napi_callback_info info);  // (handle) -> was live
 napi_value alive(napi_env env, napi_callback_info info);    // (handle) -> boolean
 napi_value sweep(napi_env env, napi_callback_info info);    // () -> tensors freed
+
+// programs.cpp: compiled functions.
+napi_value programs_listen(napi_env env, napi_callback_info info);  // (callback(id))
+napi_value trace_begin(napi_env env, napi_callback_info info);      // (seed, stream)
+napi_value trace_input(napi_env env, napi_callback_info info);      // (owner) -> handle
+napi_value trace_number(napi_env env, napi_callback_info info);     // (owner, dtype) -> handle
+napi_value trace_pause(napi_env env, napi_callback_info info);      // (paused: 0 or 1)
+napi_value trace_end(napi_env env, napi_callback_info info);        // (output handles) -> id
+napi_value program_run(napi_env env, napi_callback_info info);  // (id, how, steps, numbers, handles,
+                                                                // order, seed, stream, alive)
+napi_value program_collect(napi_env env, napi_callback_info info);  // (id, losses, asynchronous)
+napi_value program_output(napi_env env, napi_callback_info info);   // (id, i, owner) -> handle
+napi_value program_abort(napi_env env, napi_callback_info info);    // (id)
+napi_value program_dispose(napi_env env, napi_callback_info info);  // (id)
+napi_value program_describe(napi_env env, napi_callback_info info);  // (id, recorded) -> JSON
+napi_value program_facts(napi_env env, napi_callback_info info);     // (id) -> {row, streams, …}
 
 // state.cpp: settings and what the addon says of itself.
 napi_value memory(napi_env env, napi_callback_info info);            // () -> {tensors, bytes, …}

@@ -119,6 +119,20 @@ napi_value scale(napi_env env, napi_callback_info info) {
   return finish(env, self, self.engine().scale(handles, count, factor));
 }
 
+napi_value clip_norm(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Environment& self = Environment::of(env);
+  const double* handles;
+  int count;
+  int64_t finite;
+  double limit, norm = 0;
+  if (!handles_of(args, 0, &handles, &count) || !args.number(1, &limit) ||
+      !args.integer(2, 0, 1, &finite))
+    return nullptr;
+  const Status status = self.engine().clip_norm(handles, count, limit, finite != 0, &norm);
+  return status == Status::ok ? make_number(env, norm) : self.raise(env, status);
+}
+
 napi_value clip(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   Environment& self = Environment::of(env);

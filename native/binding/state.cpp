@@ -50,7 +50,9 @@ napi_value set_threads(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   int64_t count;
   if (!args.integer(0, 1, ThreadPool::kMaxThreads, &count)) return nullptr;
-  Environment::of(env).engine().threads().resize(static_cast<int>(count));
+  Environment& self = Environment::of(env);
+  const Programs::Pause pause(self.programs());
+  self.engine().threads().resize(static_cast<int>(count));
   return undefined(env);
 }
 

@@ -6,6 +6,8 @@ namespace tg {
 
 namespace {
 
+constexpr int kMaxRecorded = 256;
+
 // A tensor without dimensions over a number in `memory`.
 void scalar_view(double value, DType dtype, double* memory, TensorView* view) {
   view->dtype = dtype;
@@ -58,11 +60,11 @@ Storage* Engine::allocate(size_t bytes) {
   return storage;
 }
 
-bool Engine::busy(uint32_t slot) const {
-  if (n_busy_ == 0) return false;
+bool Engine::in_use(uint32_t slot) const {
+  if (n_used_ == 0) return false;
   const double handle = table_.handle_of(slot);
-  for (int i = 0; i < n_busy_; ++i)
-    if (busy_[i] == handle) return true;
+  for (int i = 0; i < n_used_; ++i)
+    if (used_[i] == handle) return true;
   return false;
 }
 
@@ -76,11 +78,43 @@ Status Engine::out_of_memory(const char* what, size_t bytes) {
 
 Status Engine::find(const char* what, double handle, Tensor** tensor) {
   *tensor = table_.find(handle);
-  if (*tensor) return Status::ok;
+  if (*tensor) {
+    const Storage* storage = (*tensor)->storage;
+    if (storage->symbolic && !recorder_)
+      return error_.set(Status::tracing,
+                        "%s: a tensor of a function being compiled has no value yet", what);
+    return storage->writer && !recorder_ ? wait_for(what, storage->writer) : Status::ok;
+  }
   return error_.set(Status::disposed,
                     "%s: a tensor was used after it was disposed of (by dispose, using or tidy, or "
                     "as an intermediate "
                     "result freed by backward: see retainGraph)",
+                    what);
+}
+
+// What a running program writes is read between two of its steps.
+Status Engine::wait_for(const char* what, ProgramLock* program) {
+  for (int i = 0; i < n_paused_; ++i)
+    if (paused_[i] == program) return Status::ok;
+  if (n_paused_ == kMaxPaused)
+    return error_.set(Status::busy, "%s: reads from more than %d running programs", what,
+                      kMaxPaused);
+  program->pause();
+  paused_[n_paused_++] = program;
+  return Status::ok;
+}
+
+Status Engine::find_writable(const char* what, double handle, Tensor** tensor) {
+  *tensor = table_.find(handle);
+  if (*tensor && !recorder_ && ((*tensor)->storage->writer || (*tensor)->storage->readers > 0))
+    return error_.set(Status::busy,
+                      "%s: a running program uses this tensor: await it, or abort it, first", what);
+  return find(what, handle, tensor);
+}
+
+Status Engine::not_recorded(const char* what) {
+  if (!recorder_) return Status::ok;
+  return error_.set(Status::tracing, "%s: not possible inside a function that is being compiled",
                     what);
 }
 
@@ -116,7 +150,7 @@ Status Engine::run(Op op, const double* handles, int count, uint32_t scalars, co
                    int n_attrs, uint32_t* out) {
   constexpr int kMaxInputs = 6;
   if (count > kMaxInputs) return error_.set(Status::internal, "%s: %d inputs", name_of(op), count);
-  const Busy busy(*this, handles, count);
+  const Using used(*this, handles, count);
   TensorView views[kMaxInputs];
   Tensor* inputs[kMaxInputs] = {};
   double numbers[kMaxInputs];
@@ -138,7 +172,7 @@ Status Engine::run(Op op, const double* handles, int count, uint32_t scalars, co
 
 Status Engine::run_list(Op op, const double* handles, int count, const double* attrs, int n_attrs,
                         uint32_t* out) {
-  const Busy busy(*this, handles, count);
+  const Using used(*this, handles, count);
   Storage* list = allocate(static_cast<size_t>(count) * (sizeof(TensorView) + sizeof(Tensor*)));
   if (!list) return out_of_memory(name_of(op), static_cast<size_t>(count) * sizeof(TensorView));
   TensorView* views = static_cast<TensorView*>(list->data);
@@ -166,6 +200,17 @@ Status Engine::execute(Op op, const TensorView* views, Tensor* const* inputs, in
     pool_.retain(storage);
     return add(storage, result, out);
   }
+  if (recorder_) {
+    Recorded in[kMaxRecorded];
+    if (count > kMaxRecorded)
+      return error_.set(Status::tracing, "%s: a compiled function can join at most %d tensors",
+                        name_of(op), kMaxRecorded);
+    for (int i = 0; i < count; ++i) in[i] = {inputs[i] ? inputs[i]->storage : nullptr, views[i]};
+    Storage* symbolic;
+    TG_TRY(recorder_->op(inferred.call, in, &symbolic));
+    result.data = symbolic->data;
+    return add(symbolic, result, out);
+  }
   Storage* storage = allocate(result.bytes());
   if (!storage) return out_of_memory(name_of(op), result.bytes());
   result.data = storage->data;
@@ -178,9 +223,10 @@ Status Engine::execute(Op op, const TensorView* views, Tensor* const* inputs, in
 }
 
 Status Engine::zeros_like(double handle, uint32_t* out) {
-  const Busy busy(*this, &handle, 1);
+  const Using used(*this, &handle, 1);
   Tensor* tensor;
   TG_TRY(find("zerosLike", handle, &tensor));
+  if (tensor->storage->symbolic) TG_TRY(not_recorded("zerosLike"));
   TensorView view = tensor->view;
   int order[kMaxDims];
   if (!view.dense(order)) contiguous_strides(view.shape, view.strides);
@@ -192,7 +238,12 @@ Status Engine::zeros_like(double handle, uint32_t* out) {
 }
 
 Status Engine::read(double handle, void* to, size_t bytes) {
-  const Busy busy(*this, &handle, 1);
+  const Using used(*this, &handle, 1);
+  if (recorder_)
+    return error_.set(
+        Status::tracing,
+        "data: a function that is being compiled has no values to look at: return the tensor from "
+        "it, decide with where() instead of if, or compute this outside");
   Tensor* tensor;
   TG_TRY(find("data", handle, &tensor));
   if (bytes != tensor->view.bytes())

@@ -2,8 +2,11 @@
 // class, and native tests use it without Node. Not thread-safe: it lives on its JavaScript thread.
 #pragma once
 
+#include <new>
+
 #include "backend.h"
 #include "infer.h"
+#include "recorder.h"
 #include "tensor_table.h"
 #include "thread_pool.h"
 
@@ -41,7 +44,11 @@ class Engine {
   Status optimize(int rule, const double* handles, int count, const double* numbers, int n_numbers);
   Status gradient_norm(const double* handles, int count, double* norm);
   Status scale(const double* handles, int count, double factor);
+  // Limits every element of every gradient to [-limit, limit].
   Status clip(const double* handles, int count, double limit);
+  // Scales the gradients together so that their joint l2 norm is at most `limit`; with `finite` not
+  // if the norm is NaN or infinite. `norm`: the one before; NaN while recording.
+  Status clip_norm(const double* handles, int count, double limit, bool finite, double* norm);
   void release(uint32_t slot);
 
   // Moves the memory behind a contiguous tensor, its views included, to where other environments
@@ -53,9 +60,18 @@ class Engine {
 
   Status find(const char* what, double handle, Tensor** tensor);
 
+  // While a recorder is set, calls are handed to it instead of being run: see recorder.h. Null: run
+  // again.
+  void set_recorder(Recorder* recorder) { recorder_ = recorder; }
+  bool recording() const { return recorder_ != nullptr; }
+  // A tensor over storage that the caller made or retained; takes over that use.
+  Status add(Storage* storage, const TensorView& view, uint32_t* out);
+  // A tensor for writing: TG_BUSY if a running program uses its memory.
+  Status find_writable(const char* what, double handle, Tensor** tensor);
+
   // Whether the call under way uses this tensor. Relief must spare it: JavaScript may have dropped
   // the object already, but a kernel is about to read the memory.
-  bool busy(uint32_t slot) const;
+  bool in_use(uint32_t slot) const;
 
   StoragePool& pool() { return pool_; }
   TensorTable& table() { return table_; }
@@ -74,30 +90,57 @@ class Engine {
 
  private:
   struct Scratch {
-    StoragePool* pool;
+    StoragePool* pool = nullptr;
     Storage* storage = nullptr;
     ~Scratch() {
       if (storage) pool->release(storage);
     }
   };
-  // Names the tensors of a call while it runs.
-  struct Busy {
-    Engine& engine;
-    Busy(Engine& e, const double* handles, int count) : engine(e) {
-      e.busy_ = handles;
-      e.n_busy_ = count;
+  // Zeroed room for n things from the pool, given back at the end of the block.
+  template <class T>
+  class List {
+   public:
+    List(Engine& engine, int n)
+        : pool_(engine.pool_), n_(n),
+          storage_(engine.allocate(static_cast<size_t>(n > 0 ? n : 1) * sizeof(T))) {
+      for (int i = 0; storage_ && i < n; ++i) new (&(*this)[i]) T{};
     }
-    ~Busy() { engine.n_busy_ = 0; }
+    ~List() {
+      for (int i = 0; storage_ && i < n_; ++i) (*this)[i].~T();
+      if (storage_) pool_.release(storage_);
+    }
+    List(const List&) = delete;
+    List& operator=(const List&) = delete;
+    explicit operator bool() const { return storage_ != nullptr; }
+    T& operator[](int i) { return static_cast<T*>(storage_->data)[i]; }
+
+   private:
+    StoragePool& pool_;
+    int n_;
+    Storage* storage_;
+  };
+  // Names the tensors of a call while it runs, and lets go the programs that it held up.
+  struct Using {
+    Engine& engine;
+    Using(Engine& e, const double* handles, int count) : engine(e) {
+      e.used_ = handles;
+      e.n_used_ = count;
+    }
+    ~Using() {
+      engine.n_used_ = 0;
+      while (engine.n_paused_ > 0) engine.paused_[--engine.n_paused_]->resume();
+    }
   };
   static void* scratch(void* owner, size_t bytes);
   Storage* allocate(size_t bytes);
   Status out_of_memory(const char* what, size_t bytes);
   Status execute(Op op, const TensorView* views, Tensor* const* inputs, int count,
                  const double* attrs, int n_attrs, uint32_t* out);
-  Status add(Storage* storage, const TensorView& view, uint32_t* out);
-  Status collect(const char* what, const double* handles, int count, TensorView* views);
-  Status collect_item(const char* what, const double* handles, int states, OptimizerItem* item,
-                      Scratch* copies);
+  Status not_recorded(const char* what);
+  Status wait_for(const char* what, ProgramLock* program);
+  Status collect(const char* what, const double* handles, int count, Recorded* tensors);
+  Status collect_item(const char* what, const double* handles, int states, Recorded* tensors);
+  Status make_item(const Recorded* tensors, int states, OptimizerItem* item, Scratch* copy);
   Status sharable(const char* what, const Tensor& tensor);
   void move(Storage* from, Storage* to);
   Status materialise(const TensorView& source, const TensorView& layout, Scratch* copy);
@@ -108,8 +151,13 @@ class Engine {
   TensorTable table_;
   ThreadPool threads_;
   Storage* scratch_ = nullptr;
-  const double* busy_ = nullptr;
-  int n_busy_ = 0;
+  const double* used_ = nullptr;
+  int n_used_ = 0;
+  Recorder* recorder_ = nullptr;
+  // Programs that the call under way reads from. A call that meets more of them fails.
+  static constexpr int kMaxPaused = 16;
+  ProgramLock* paused_[kMaxPaused] = {};
+  int n_paused_ = 0;
   ExecContext context_;
 };
 

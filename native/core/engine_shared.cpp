@@ -40,7 +40,8 @@ void Engine::move(Storage* from, Storage* to) {
 
 Status Engine::share(double handle, double* id) {
   Tensor* tensor;
-  TG_TRY(find("share", handle, &tensor));
+  TG_TRY(not_recorded("share"));
+  TG_TRY(find_writable("share", handle, &tensor));
   TG_TRY(sharable("share", *tensor));
   if (SharedBlock* block = tensor->storage->shared) {
     *id = static_cast<double>(block->id);

@@ -1,36 +1,18 @@
 // The engine's calls that write to existing tensors: assignment, accumulation, optimizers,
 // clipping.
 #include <cstring>
+#include <limits>
 
 #include "engine.h"
 #include "optimizer.h"
 
 namespace tg {
 
-namespace {
-
-bool same_strides(const TensorView& a, const TensorView& b) {
-  for (int i = 0; i < a.shape.ndim; ++i)
-    if (a.shape[i] > 1 && a.strides[i] != b.strides[i]) return false;
-  return true;
-}
-
-TensorView permuted(const TensorView& view, const int* order) {
-  TensorView result = view;
-  for (int i = 0; i < view.shape.ndim; ++i) {
-    result.shape[i] = view.shape[order[i]];
-    result.strides[i] = view.strides[order[i]];
-  }
-  return result;
-}
-
-}  // namespace
-
 Status Engine::assign(double handle, double source) {
   const double both[] = {handle, source};
-  const Busy busy(*this, both, 2);
+  const Using used(*this, both, 2);
   Tensor *to, *from;
-  TG_TRY(find("copyFrom", handle, &to));
+  TG_TRY(find_writable("copyFrom", handle, &to));
   TG_TRY(find("copyFrom", source, &from));
   if (to->view.shape != from->view.shape || to->view.dtype != from->view.dtype) {
     char s[kShapeText], t[kShapeText];
@@ -41,6 +23,8 @@ Status Engine::assign(double handle, double source) {
   int order[kMaxDims];
   if (!to->view.dense(order))
     return error_.set(Status::range_error, "copyFrom: the target is a view with gaps or overlaps");
+  if (recorder_)
+    return recorder_->assign({to->storage, to->view}, {from->storage, from->view});
   Scratch copy{&pool_};
   TG_TRY(materialise(from->view, to->view, &copy));
   std::memcpy(to->view.data, copy.storage->data, to->view.bytes());
@@ -51,7 +35,7 @@ Status Engine::assign(double handle, double source) {
 Status Engine::materialise(const TensorView& source, const TensorView& layout, Scratch* copy) {
   int order[kMaxDims];
   layout.dense(order);
-  const TensorView from = permuted(source, order);
+  const TensorView from = source.permuted(order);
   copy->storage = allocate(source.bytes());
   if (!copy->storage) return out_of_memory("copy", source.bytes());
   OpCall call{op_clone, &from, 1, from, {}};
@@ -62,9 +46,9 @@ Status Engine::materialise(const TensorView& source, const TensorView& layout, S
 
 Status Engine::accumulate(double handle, double source) {
   const double both[] = {handle, source};
-  const Busy busy(*this, both, 2);
+  const Using used(*this, both, 2);
   Tensor *to, *from;
-  TG_TRY(find("accumulate", handle, &to));
+  TG_TRY(find_writable("accumulate", handle, &to));
   TG_TRY(find("accumulate", source, &from));
   int order[kMaxDims];
   if (to->view.shape != from->view.shape || to->view.dtype != from->view.dtype ||
@@ -74,7 +58,9 @@ Status Engine::accumulate(double handle, double source) {
                       name_of(from->view.dtype), print(from->view.shape, s),
                       name_of(to->view.dtype), print(to->view.shape, t));
   }
-  if (same_strides(to->view, from->view))
+  if (recorder_)
+    return recorder_->accumulate({to->storage, to->view}, {from->storage, from->view});
+  if (to->view.same_layout(from->view))
     return backend_.accumulate(&context_, &to->view, &from->view);
   Scratch copy{&pool_};
   TG_TRY(materialise(from->view, to->view, &copy));
@@ -83,10 +69,11 @@ Status Engine::accumulate(double handle, double source) {
   return backend_.accumulate(&context_, &to->view, &ordered);
 }
 
+// Parameter, gradient and states of one parameter, checked against one another.
 Status Engine::collect_item(const char* what, const double* handles, int states,
-                            OptimizerItem* item, Scratch* copy) {
+                            Recorded* tensors) {
   Tensor *parameter, *gradient, *state;
-  TG_TRY(find(what, handles[0], &parameter));
+  TG_TRY(find_writable(what, handles[0], &parameter));
   TG_TRY(find(what, handles[1], &gradient));
   const TensorView& view = parameter->view;
   int order[kMaxDims];
@@ -100,19 +87,27 @@ Status Engine::collect_item(const char* what, const double* handles, int states,
                       "%s: the gradient %s %s does not fit the parameter %s %s", what,
                       name_of(gradient->view.dtype), print(gradient->view.shape, s),
                       name_of(view.dtype), print(view.shape, t));
-  *item = OptimizerItem{view.data, gradient->view.data, {}, view.shape.count(), view.dtype};
-  if (!same_strides(gradient->view, view)) {
-    TG_TRY(materialise(gradient->view, view, copy));
-    item->gradient = copy->storage->data;
-  }
+  tensors[0] = {parameter->storage, view};
+  tensors[1] = {gradient->storage, gradient->view};
   for (int i = 0; i < states; ++i) {
-    TG_TRY(find(what, handles[2 + i], &state));
+    TG_TRY(find_writable(what, handles[2 + i], &state));
     if (state->view.dtype != view.dtype || state->view.shape != view.shape ||
-        !same_strides(state->view, view))
+        !state->view.same_layout(view))
       return error_.set(Status::range_error, "%s: state %d does not fit its parameter %s", what, i,
                         print(view.shape, s));
-    item->state[i] = state->view.data;
+    tensors[2 + i] = {state->storage, state->view};
   }
+  return Status::ok;
+}
+
+Status Engine::make_item(const Recorded* tensors, int states, OptimizerItem* item, Scratch* copy) {
+  const TensorView &view = tensors[0].view, &gradient = tensors[1].view;
+  *item = OptimizerItem{view.data, gradient.data, {}, view.shape.count(), view.dtype};
+  if (!gradient.same_layout(view)) {
+    TG_TRY(materialise(gradient, view, copy));
+    item->gradient = copy->storage->data;
+  }
+  for (int i = 0; i < states; ++i) item->state[i] = tensors[2 + i].view.data;
   return Status::ok;
 }
 
@@ -121,30 +116,31 @@ Status Engine::optimize(int rule, const double* handles, int count, const double
   if (rule < 0 || rule >= kOptimizers)
     return error_.set(Status::type_error, "there is no optimizer rule %d", rule);
   const OptimizerInfo& info = kOptimizerInfo[rule];
-  if (n_numbers != info.numbers || count % (2 + info.states))
+  const int each = 2 + info.states;
+  if (n_numbers != info.numbers || count % each)
     return error_.set(Status::type_error, "%s: takes %d numbers and %d tensors for each parameter",
-                      info.name, info.numbers, 2 + info.states);
-  const int n = count / (2 + info.states);
-  const Busy busy(*this, handles, count);
-  Storage* list = allocate(static_cast<size_t>(n) * (sizeof(OptimizerItem) + sizeof(Scratch)));
-  if (!list) return out_of_memory(info.name, static_cast<size_t>(n) * sizeof(OptimizerItem));
-  OptimizerItem* items = static_cast<OptimizerItem*>(list->data);
-  Scratch* copies = reinterpret_cast<Scratch*>(items + n);
-  for (int i = 0; i < n; ++i) copies[i] = Scratch{&pool_};
-  Status status = Status::ok;
-  for (int i = 0; i < n && status == Status::ok; ++i)
-    status = collect_item(info.name, handles + i * (2 + info.states), info.states, &items[i],
-                          &copies[i]);
-  if (status == Status::ok) status = backend_.optimize(&context_, rule, numbers, items, n);
-  for (int i = 0; i < n; ++i) copies[i].~Scratch();
-  pool_.release(list);
-  return status;
+                      info.name, info.numbers, each);
+  const int n = count / each;
+  const Using used(*this, handles, count);
+  List<Recorded> tensors(*this, count);
+  List<OptimizerItem> items(*this, n);
+  List<Scratch> copies(*this, n);
+  if (!tensors || !items || !copies)
+    return out_of_memory(info.name, static_cast<size_t>(count) * sizeof(Recorded));
+  for (int i = 0; i < n; ++i)
+    TG_TRY(collect_item(info.name, handles + i * each, info.states, &tensors[i * each]));
+  if (recorder_) return recorder_->optimize(rule, &tensors[0], count);
+  for (int i = 0; i < n; ++i) {
+    copies[i].pool = &pool_;
+    TG_TRY(make_item(&tensors[i * each], info.states, &items[i], &copies[i]));
+  }
+  return backend_.optimize(&context_, rule, numbers, &items[0], n);
 }
 
-Status Engine::collect(const char* what, const double* handles, int count, TensorView* views) {
+Status Engine::collect(const char* what, const double* handles, int count, Recorded* tensors) {
   for (int i = 0; i < count; ++i) {
     Tensor* tensor;
-    TG_TRY(find(what, handles[i], &tensor));
+    TG_TRY(find_writable(what, handles[i], &tensor));
     int order[kMaxDims];
     if (!is_float(tensor->view.dtype) || !tensor->view.dense(order)) {
       char s[kShapeText];
@@ -152,46 +148,58 @@ Status Engine::collect(const char* what, const double* handles, int count, Tenso
                         "%s: gradients must be dense float32 or float64 tensors, got %s %s", what,
                         name_of(tensor->view.dtype), print(tensor->view.shape, s));
     }
-    views[i] = tensor->view;
+    tensors[i] = {tensor->storage, tensor->view};
   }
   return Status::ok;
 }
 
 Status Engine::gradient_norm(const double* handles, int count, double* norm) {
-  const Busy busy(*this, handles, count);
-  Storage* list = allocate(static_cast<size_t>(count) * sizeof(OptimizerItem) +
-                           static_cast<size_t>(count) * sizeof(TensorView));
-  if (!list) return out_of_memory("clipGradNorm", static_cast<size_t>(count) * sizeof(TensorView));
-  OptimizerItem* items = static_cast<OptimizerItem*>(list->data);
-  TensorView* views = reinterpret_cast<TensorView*>(items + count);
-  Status status = collect("clipGradNorm", handles, count, views);
-  for (int i = 0; i < count && status == Status::ok; ++i)
-    items[i] = OptimizerItem{nullptr, views[i].data, {}, views[i].shape.count(), views[i].dtype};
-  if (status == Status::ok) status = backend_.gradient_norm(&context_, items, count, norm);
-  pool_.release(list);
-  return status;
+  TG_TRY(not_recorded("the norm of a tensor"));
+  return clip_norm(handles, count, std::numeric_limits<double>::infinity(), true, norm);
 }
 
 Status Engine::scale(const double* handles, int count, double factor) {
-  const Busy busy(*this, handles, count);
-  Storage* list = allocate(static_cast<size_t>(count) * sizeof(TensorView));
-  if (!list) return out_of_memory("clipGradNorm", static_cast<size_t>(count) * sizeof(TensorView));
-  TensorView* views = static_cast<TensorView*>(list->data);
-  Status status = collect("clipGradNorm", handles, count, views);
-  if (status == Status::ok) status = backend_.scale(&context_, views, count, factor);
-  pool_.release(list);
-  return status;
+  TG_TRY(not_recorded("scaling in place"));
+  const Using used(*this, handles, count);
+  List<Recorded> tensors(*this, count);
+  List<TensorView> views(*this, count);
+  if (!tensors || !views)
+    return out_of_memory("scale", static_cast<size_t>(count) * sizeof(Recorded));
+  TG_TRY(collect("scale", handles, count, &tensors[0]));
+  for (int i = 0; i < count; ++i) views[i] = tensors[i].view;
+  return backend_.scale(&context_, &views[0], count, factor);
+}
+
+Status Engine::clip_norm(const double* handles, int count, double limit, bool finite,
+                         double* norm) {
+  const Using used(*this, handles, count);
+  List<Recorded> tensors(*this, count);
+  List<OptimizerItem> items(*this, count);
+  List<TensorView> views(*this, count);
+  if (!tensors || !items || !views)
+    return out_of_memory("clipGradNorm", static_cast<size_t>(count) * sizeof(Recorded));
+  TG_TRY(collect("clipGradNorm", handles, count, &tensors[0]));
+  *norm = std::numeric_limits<double>::quiet_NaN();
+  if (recorder_) return recorder_->clip_norm(&tensors[0], count, limit, finite);
+  for (int i = 0; i < count; ++i) {
+    views[i] = tensors[i].view;
+    items[i] = OptimizerItem{nullptr, views[i].data, {}, views[i].shape.count(), views[i].dtype};
+  }
+  TG_TRY(backend_.gradient_norm(&context_, &items[0], count, norm));
+  const double factor = clip_factor(*norm, limit, finite);
+  return factor == 1 ? Status::ok : backend_.scale(&context_, &views[0], count, factor);
 }
 
 Status Engine::clip(const double* handles, int count, double limit) {
-  const Busy busy(*this, handles, count);
-  Storage* list = allocate(static_cast<size_t>(count) * sizeof(TensorView));
-  if (!list) return out_of_memory("clipGradValue", static_cast<size_t>(count) * sizeof(TensorView));
-  TensorView* views = static_cast<TensorView*>(list->data);
-  Status status = collect("clipGradValue", handles, count, views);
-  if (status == Status::ok) status = backend_.clip(&context_, views, count, limit);
-  pool_.release(list);
-  return status;
+  const Using used(*this, handles, count);
+  List<Recorded> tensors(*this, count);
+  List<TensorView> views(*this, count);
+  if (!tensors || !views)
+    return out_of_memory("clipGradValue", static_cast<size_t>(count) * sizeof(Recorded));
+  TG_TRY(collect("clipGradValue", handles, count, &tensors[0]));
+  if (recorder_) return recorder_->clip_value(&tensors[0], count, limit);
+  for (int i = 0; i < count; ++i) views[i] = tensors[i].view;
+  return backend_.clip(&context_, &views[0], count, limit);
 }
 
 }  // namespace tg

@@ -28,6 +28,21 @@ bool TensorView::contiguous() const {
   return true;
 }
 
+bool TensorView::same_layout(const TensorView& other) const {
+  for (int i = 0; i < shape.ndim; ++i)
+    if (shape[i] > 1 && strides[i] != other.strides[i]) return false;
+  return true;
+}
+
+TensorView TensorView::permuted(const int* order) const {
+  TensorView result = *this;
+  for (int i = 0; i < shape.ndim; ++i) {
+    result.shape[i] = shape[order[i]];
+    result.strides[i] = strides[order[i]];
+  }
+  return result;
+}
+
 bool TensorView::dense(int* order) const {
   const int n = shape.ndim;
   for (int i = 0; i < n; ++i) {

@@ -21,6 +21,9 @@ struct TensorView {
   // Whether the elements fill a block without gaps or overlaps, in any axis order. If so, `order`
   // lists the axes from the outermost in memory to the innermost.
   bool dense(int* order) const;
+  // Whether corresponding elements of two tensors of one shape lie at the same offsets.
+  bool same_layout(const TensorView& other) const;
+  TensorView permuted(const int* order) const;
   size_t bytes() const { return static_cast<size_t>(shape.count()) * size_of(dtype); }
 };
 

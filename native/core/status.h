@@ -14,6 +14,9 @@ enum class Status : uint8_t {
   range_error,    // a value, shape or size that cannot be
   disposed,       // TG_DISPOSED: a handle whose memory is gone
   out_of_memory,  // TG_OUT_OF_MEMORY: over the byte budget, or the system refused
+  busy,           // TG_BUSY: a running program uses it
+  tracing,        // TG_TRACE: a value was asked for that a function being compiled does not have
+  nonfinite,      // TG_NAN: a loss that is NaN or infinite
   internal,       // TG_INTERNAL: a fault of tapegrad itself
 };
 

@@ -11,6 +11,7 @@ namespace tg {
 
 namespace {
 constexpr size_t kAlignment = 64;
+static_assert(sizeof(Storage) <= kAlignment, "a block's header is as large as its alignment");
 // How much freed memory the pool may hold back for the next step.
 constexpr size_t kCacheBytes = size_t{256} << 20;
 
@@ -79,6 +80,10 @@ Storage* StoragePool::allocate(size_t bytes) {
   block->users = 1;
   block->next = nullptr;
   block->shared = nullptr;
+  block->writer = nullptr;
+  block->readers = 0;
+  block->value = -1;
+  block->symbolic = false;
   live_ += capacity;
   if (live_ > peak_) peak_ = live_;
   return block;
@@ -88,7 +93,7 @@ Storage* StoragePool::adopt(SharedBlock* shared) {
   if (shared->bytes > limit_ || live_ > limit_ - shared->bytes) return nullptr;
   Storage* block = static_cast<Storage*>(std::malloc(sizeof(Storage)));
   if (!block) return nullptr;
-  *block = Storage{shared->data, shared->bytes, 1, nullptr, shared};
+  *block = Storage{shared->data, shared->bytes, 1, nullptr, shared, nullptr, 0, -1, false};
   live_ += shared->bytes;
   if (live_ > peak_) peak_ = live_;
   return block;

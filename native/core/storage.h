@@ -8,6 +8,7 @@
 namespace tg {
 
 struct SharedBlock;
+class ProgramLock;
 
 // A block of tensor memory, counted by its users. The data is 64-byte aligned and not cleared.
 struct Storage {
@@ -16,6 +17,10 @@ struct Storage {
   int64_t users;
   Storage* next;        // in a free list
   SharedBlock* shared;  // whose data it is, if other environments have it, too; else null
+  ProgramLock* writer;  // the running program that writes to it; null if there is none
+  uint32_t readers;     // running programs that read it and do not write to it
+  int32_t value;        // symbolic: which value of the program it stands for
+  bool symbolic;        // stands for a value of a program that is being recorded: data is null
 };
 
 class StoragePool {

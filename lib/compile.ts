@@ -1,0 +1,179 @@
+// compile: a function of tensors as a native program that runs off the event loop.
+import { TapegradError, checkKeys, wrongType } from './errors.js';
+import { Program, type NaNPolicy, type RunResult } from './program.js';
+import { shapeOf, type Tensor } from './tensor.js';
+import { isPlain, mapTensors, tensorsIn } from './tree.js';
+
+/** What `await step(…, options)` understands. */
+export interface RunOptions {
+  /** Ends the run at the next step's boundary; the promise is then rejected with the signal's reason. */
+  signal?: AbortSignal;
+  /**
+   * What to do if the first value returned, a single float, is NaN or infinite: `'ignore'` (the default)
+   * goes on, `'throw'` fails with TG_NAN and the name of the op where it began, `'skip'` leaves the step
+   * out; both change no bit of anything outside.
+   */
+  onNaN?: NaNPolicy;
+}
+
+export interface CompileOptions {
+  /** How many versions for different shapes are kept; the one used longest ago goes. 16 unless told. */
+  cacheSize?: number;
+}
+
+/** What `compile` makes of a function: a tensor among the arguments or in the result may sit in arrays and objects. */
+export interface CompiledFunction<A extends unknown[], R> {
+  /** Runs off the event loop. */
+  (...args: [...A, RunOptions?]): Promise<R>;
+  /** Runs on this thread. */
+  runSync(...args: [...A, RunOptions?]): R;
+  /** The version for arguments like these, compiled if need be: its instructions and memory. */
+  program(...args: A): Program;
+  /** Versions compiled so far. */
+  readonly versions: number;
+  /** Frees all programs; a run under way ends at its step's boundary. */
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+const POLICIES = ['ignore', 'throw', 'skip'];
+const forgotten = new FinalizationRegistry<Cache>((cache) => {
+  cache.dispose();
+});
+
+/** Programs by the shapes of their inputs, the one used last at the end. */
+class Cache {
+  readonly programs = new Map<string, Program>();
+  made = 0;
+  constructor(readonly size: number) {}
+
+  dispose(): void {
+    for (const p of this.programs.values()) p.dispose();
+    this.programs.clear();
+  }
+}
+
+const signature = (tensors: readonly Tensor[]): string =>
+  tensors.map((t) => `${t.dtype}[${shapeOf(t).join()}]${t.requiresGrad ? 'g' : ''}`).join(' ');
+
+/** Splits off the options: a last argument that is an object with nothing but their names. */
+function split(args: readonly unknown[]): { inputs: readonly unknown[]; options: RunOptions } {
+  const last = args.at(-1);
+  if (args.length > 0 && isPlain(last)) {
+    const names = Object.keys(last);
+    if (names.length > 0 && names.every((n) => n === 'signal' || n === 'onNaN'))
+      return { inputs: args.slice(0, -1), options: checkRun('compile', last) };
+  }
+  return { inputs: args, options: {} };
+}
+
+/** @internal */
+export function checkRun(op: string, options: unknown): RunOptions {
+  const { signal, onNaN } = options as Record<string, unknown>;
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw wrongType(op, 'signal', 'an AbortSignal', signal);
+  if (onNaN !== undefined && !POLICIES.includes(onNaN as string))
+    throw wrongType(op, 'onNaN', `one of ${POLICIES.join(', ')}`, onNaN);
+  return { ...(signal && { signal }), ...(onNaN !== undefined && { onNaN: onNaN as NaNPolicy }) };
+}
+
+/** @internal The tensors of the arguments, in order. Other values would be baked into the program unseen. */
+function checkInputs(inputs: readonly unknown[]): Tensor[] {
+  const tensors = tensorsIn(inputs);
+  mapTensorsOnly(inputs, 'argument');
+  return tensors;
+}
+function mapTensorsOnly(value: unknown, where: string): void {
+  mapTensors(value, (t) => {
+    if (t.isDisposed)
+      throw new TapegradError('TG_DISPOSED', `compile: an ${where} was disposed of`);
+    return t;
+  });
+  const open: unknown[] = [value];
+  for (let v = open.pop(); open.length > 0 || v !== undefined; v = open.pop()) {
+    if (Array.isArray(v)) open.push(...(v as unknown[]));
+    else if (isPlain(v)) open.push(...Object.values(v));
+    else if (typeof v === 'number')
+      throw new TypeError(
+        `compile: an ${where} is the number ${v}; give it as a tensor (tg.tensor(${v})) if it varies, or let the function close over it if it does not`,
+      );
+  }
+}
+
+/**
+ * Makes a function of tensors into a program that runs in native code, off the event loop: it is called once
+ * with recording, for each combination of input shapes and dtypes, and what it called is planned and run from
+ * then on. Learning rates, step counts and random numbers go on as they would without; values that the function
+ * computes in JavaScript are looked at once. What it returns comes back as new tensors.
+ * @param fn - not async; must not look at values (`item`, `dataSync`): they do not exist when it is recorded
+ * @example
+ * const step = tg.compile((x: tg.Tensor, y: tg.Tensor) => {
+ *   const loss = losses.crossEntropy(model.forward(x), y);
+ *   optimizer.minimize(loss);
+ *   return loss;
+ * });
+ * const loss = await step(x, y);
+ * @throws TapegradError TG_TRACE for what cannot be recorded, TG_BUSY while a program runs on the same
+ * parameters, TG_NAN (see {@link RunOptions}); whatever the function throws
+ */
+export function compile<A extends unknown[], R>(
+  fn: (...args: A) => R,
+  options?: CompileOptions,
+): CompiledFunction<A, R> {
+  if (typeof fn !== 'function') throw wrongType('compile', 'fn', 'a function', fn);
+  const { cacheSize = 16 } = checkKeys('compile', options, ['cacheSize']) as CompileOptions;
+  if (!Number.isInteger(cacheSize) || cacheSize < 1)
+    throw new RangeError(`compile: cacheSize must be an integer ≥ 1, got ${String(cacheSize)}`);
+  const cache = new Cache(cacheSize);
+
+  const programFor = (inputs: readonly unknown[], tensors: readonly Tensor[]): Program => {
+    const key = signature(tensors);
+    let program = cache.programs.get(key);
+    if (program && !program.valid) {
+      program.dispose();
+      program = undefined;
+    }
+    program ??= new Program(fn as never, inputs);
+    cache.programs.delete(key);
+    cache.programs.set(key, program);
+    return program;
+  };
+
+  const runSync = (...args: unknown[]): R => {
+    const { inputs, options: given } = split(args);
+    const tensors = checkInputs(inputs);
+    given.signal?.throwIfAborted();
+    const program = programFor(inputs, tensors);
+    const result = program.runSync({ steps: 1, tensors, onNaN: given.onNaN ?? 'ignore' });
+    return settle(program, result);
+  };
+  const run = async (...args: unknown[]): Promise<R> => {
+    const { inputs, options: given } = split(args);
+    const tensors = checkInputs(inputs);
+    const { signal } = given;
+    signal?.throwIfAborted();
+    const program = programFor(inputs, tensors);
+    const result = await program.run(
+      { steps: 1, tensors, onNaN: given.onNaN ?? 'ignore' },
+      signal,
+    );
+    if (result.done === 0) signal?.throwIfAborted();
+    return settle(program, result);
+  };
+  const settle = (program: Program, result: RunResult): R => {
+    if (result.error) throw result.error;
+    return program.value() as R;
+  };
+  const dispose = (): void => {
+    cache.dispose();
+  };
+  const compiled = Object.assign(run, {
+    runSync,
+    program: (...args: unknown[]) => programFor(args, checkInputs(args)),
+    dispose,
+    [Symbol.dispose]: dispose,
+  });
+  Object.defineProperty(compiled, 'versions', { get: () => cache.programs.size });
+  forgotten.register(compiled, cache);
+  return compiled as unknown as CompiledFunction<A, R>;
+}

@@ -1,0 +1,221 @@
+// One recorded function for inputs of given shapes: runs it, on its own thread or on this one, and keeps the
+// counts of optimizers and random numbers in step. What a user sees of it is in compile.ts and train.ts.
+import { TapegradError } from './errors.js';
+import { RUN, STATUS, native, type NativeOutcome, type NativeProgramFacts } from './native.js';
+import { randomState, returnStreams, setRandomState, takeStreams } from './random.js';
+import { record, type Recording } from './recording.js';
+import { DTYPES } from './schema.gen.js';
+import { enableGrad } from './tape.js';
+import {
+  adopt,
+  blank,
+  collecting,
+  handleOf,
+  isKept,
+  setRequiresGrad,
+  shapeOf,
+  type Tensor,
+} from './tensor.js';
+import { mapTensors, tensorsIn } from './tree.js';
+
+export type NaNPolicy = 'ignore' | 'throw' | 'skip';
+
+/** What a run of several steps is given. */
+export interface RunRequest {
+  readonly steps: number;
+  /** One for each input: its value, or with `order` the rows to take batches from. */
+  readonly tensors: readonly Tensor[];
+  /** Rows of the batches, one batch after the other. */
+  readonly order?: Int32Array;
+  readonly onNaN: NaNPolicy;
+  /** Whether the last step's gradient norm is wanted. */
+  readonly norm?: boolean;
+}
+
+export interface RunResult {
+  /** Steps begun and ended; fewer than asked for after an abort or an error. */
+  readonly done: number;
+  /** Of them, left out for a loss that was not finite. */
+  readonly skipped: number;
+  readonly losses: Float64Array;
+  /** Of the last step's gradients, before clipping; NaN unless asked for or clipped. */
+  readonly gradientNorm: number;
+  readonly error: TapegradError | null;
+}
+
+const waiting = new Map<number, () => void>();
+let listening = false;
+
+function listen(): void {
+  if (listening) return;
+  listening = true;
+  native.programsListen((id) => {
+    const wake = waiting.get(id);
+    waiting.delete(id);
+    wake?.();
+  });
+}
+
+/** @internal A recorded function, ready to run. */
+export class Program {
+  readonly facts: NativeProgramFacts;
+  private readonly id: number;
+  private readonly recording: Recording;
+  private readonly advance: ((steps: number) => void)[];
+  /** What the function returned, tensors replaced by their numbers among the outputs. */
+  private readonly result: unknown;
+  private readonly outputs: number;
+  private streamsEnd = 0;
+
+  /** Records fn on inputs like the given ones. Nothing outside changes, but optimizers make their state. */
+  constructor(fn: (...args: never[]) => unknown, args: readonly unknown[]) {
+    const random = randomState();
+    const made: Tensor[] = [];
+    let open = false;
+    try {
+      const { result, made: recording } = record(random.seed, random.stream, () => {
+        const inputs = mapTensors(args, symbolicLike) as never[];
+        const value = collecting(made, () => enableGrad(() => fn(...inputs)));
+        if (value instanceof Promise) {
+          value.catch(() => undefined);
+          throw new TypeError('compile: the function must not be async');
+        }
+        return value;
+      });
+      open = true;
+      this.recording = recording;
+      const outputs = tensorsIn(result);
+      const index = new Map(outputs.map((t, i) => [t, i]));
+      this.outputs = outputs.length;
+      this.result = mapTensors(result, (t) => ({ [OUTPUT]: index.get(t)! }));
+      const handles = outputs.map((t) => {
+        if (t.isDisposed)
+          throw new TapegradError(
+            'TG_DISPOSED',
+            'compile: the function returned a tensor that it had disposed of (by dispose, tidy, or as an intermediate result freed by backward: see keep)',
+          );
+        return handleOf(t);
+      });
+      open = false;
+      this.id = native.traceEnd(Float64Array.from(handles));
+    } finally {
+      if (open) native.traceEnd();
+      setRandomState(random);
+      for (const t of made) if (!isKept(t)) t.dispose();
+    }
+    this.advance = [...this.recording.counters.values()].map((c) => c.rewind());
+    this.facts = native.programFacts(this.id);
+  }
+
+  /** Whether the program still does what the function would. */
+  get valid(): boolean {
+    return this.recording.guards.every((holds) => holds());
+  }
+  /** The step size of the next step; NaN without an optimizer. */
+  get learningRate(): number {
+    for (const counter of this.recording.counters.values()) return counter.learningRate;
+    return NaN;
+  }
+
+  /** Runs on this thread. @throws TapegradError */
+  runSync(request: RunRequest): RunResult {
+    this.begin(request, 0);
+    return this.finish(request, false);
+  }
+
+  /** Runs on the program's own thread. An abort ends the run after the step under way. */
+  run(request: RunRequest, signal?: AbortSignal): Promise<RunResult> {
+    listen();
+    this.begin(request, RUN.async);
+    const abort = (): void => native.programAbort(this.id);
+    signal?.addEventListener('abort', abort, { once: true });
+    if (signal?.aborted) abort();
+    return new Promise((resolve, reject) => {
+      waiting.set(this.id, () => {
+        signal?.removeEventListener('abort', abort);
+        try {
+          resolve(this.finish(request, true));
+        } catch (error) {
+          reject(error as Error);
+        }
+      });
+    });
+  }
+
+  private begin({ steps, tensors, order, onNaN, norm }: RunRequest, how: number): void {
+    const { row, streams } = this.facts;
+    const numbers = new Float64Array(steps * row);
+    for (let k = 0, at = 0; k < steps; ++k)
+      for (const of of this.recording.numbers) for (const x of of(k)) numbers[at++] = x;
+    const { seed, stream } = randomState();
+    native.programRun(
+      this.id,
+      how |
+        (onNaN === 'throw' ? RUN.nanFails : onNaN === 'skip' ? RUN.nanSkips : 0) |
+        (norm ? RUN.norm : 0) |
+        (order ? RUN.gather : 0),
+      steps,
+      numbers,
+      Float64Array.from(tensors, handleOf),
+      order ?? null,
+      seed,
+      stream,
+      tensors,
+    );
+    this.streamsEnd = takeStreams(steps * streams);
+    for (const t of this.recording.written) ++t.version;
+  }
+
+  private finish({ steps }: RunRequest, asynchronous: boolean): RunResult {
+    const losses = new Float64Array(steps);
+    const outcome = native.programCollect(this.id, losses, asynchronous ? 1 : 0);
+    returnStreams(this.streamsEnd, (steps - outcome.done) * this.facts.streams);
+    for (const add of this.advance) add(outcome.done - outcome.skipped);
+    return {
+      done: outcome.done,
+      skipped: outcome.skipped,
+      losses: losses.subarray(0, outcome.done),
+      gradientNorm: outcome.norm,
+      error: failure(outcome),
+    };
+  }
+
+  /** What the function returns, of the step that ran last. */
+  value(): unknown {
+    const tensors = Array.from({ length: this.outputs }, (_, i) => {
+      const t = blank();
+      return adopt(t, native.programOutput(this.id, i, t));
+    });
+    return fill(this.result, tensors);
+  }
+
+  describe(recorded: boolean): unknown {
+    return JSON.parse(native.programDescribe(this.id, recorded ? 1 : 0));
+  }
+  dispose(): void {
+    native.programDispose(this.id);
+  }
+}
+
+const OUTPUT = Symbol('output');
+
+function fill(result: unknown, tensors: readonly Tensor[]): unknown {
+  if (typeof result !== 'object' || result === null) return result;
+  const at = (result as { [OUTPUT]?: number })[OUTPUT];
+  if (at !== undefined) return tensors[at];
+  if (Array.isArray(result)) return result.map((r) => fill(r, tensors));
+  return Object.fromEntries(Object.entries(result).map(([name, r]) => [name, fill(r, tensors)]));
+}
+
+const failure = ({ status, message }: NativeOutcome): TapegradError | null =>
+  status === 0 ? null : new TapegradError(STATUS[status] ?? 'TG_INTERNAL', message);
+
+function symbolicLike(like: Tensor): Tensor {
+  const shape = shapeOf(like);
+  native.mailbox.set([shape.length, ...shape, DTYPES.indexOf(like.dtype)], ATTRS);
+  const t = blank();
+  adopt(t, native.traceInput(t));
+  if (like.requiresGrad) setRequiresGrad(t);
+  return t;
+}
+const ATTRS = 1;

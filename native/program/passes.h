@@ -1,0 +1,14 @@
+// What is done to a recorded graph before it is laid out in memory. Each pass leaves a graph that
+// computes the same bits, unless it says otherwise. Includes no kernels.
+#pragma once
+
+#include "graph.h"
+
+namespace tg::program {
+
+// Moves to `setup` what is the same in every step: ops on constants and on nothing (fills, ranges).
+void hoist_constants(Graph& graph);
+// Drops instructions that neither write to anything outside nor lead to an output.
+void drop_dead(Graph& graph);
+
+}  // namespace tg::program

@@ -1,0 +1,296 @@
+#include "program.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "passes.h"
+
+namespace tg::program {
+
+namespace {
+
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
+double number_at(const TensorView& view) {
+  return view.dtype == DType::float64 ? *static_cast<const double*>(view.data)
+                                      : static_cast<double>(*static_cast<const float*>(view.data));
+}
+
+bool finite(double x) { return x - x == 0; }
+
+}  // namespace
+
+Program::Program(Engine& engine, std::unique_ptr<Graph> graph)
+    : engine_(engine), graph_(std::move(graph)) {
+  context_ = ExecContext{&engine.threads(), &error_, scratch, this, {"", "", "", ""}};
+}
+
+std::unique_ptr<Program> Program::make(Engine& engine, std::unique_ptr<Graph> graph) {
+  std::unique_ptr<Program> self(new (std::nothrow) Program(engine, std::move(graph)));
+  if (!self) return nullptr;
+  Graph& g = *self->graph_;
+  self->recorded_ = describe(g, nullptr);
+  hoist_constants(g);
+  drop_dead(g);
+  self->plan_ = make_plan(g);
+  self->written_.assign(g.values.size(), false);
+  for (const Instruction& i : g.body)
+    for_writes(i, [&](const Operand& o) { self->written_[static_cast<size_t>(o.value)] = true; });
+  self->arena_ = engine.pool().allocate(self->plan_.bytes > 0 ? self->plan_.bytes : 1);
+  if (!self->arena_) {
+    engine.error().set(Status::out_of_memory,
+                       "compile: the program needs %zu bytes, %zu are in use and the limit is %zu",
+                       self->plan_.bytes, engine.pool().live_bytes(), engine.pool().limit());
+    return nullptr;
+  }
+  self->find_loss();
+  for (const Instruction& i : g.body)
+    if (i.kind == Instruction::Kind::clip_norm) self->clips_ = true;
+  self->prepare();
+  const StepArguments none{nullptr, 0, 0, OnNaN::ignore, false};
+  StepResult result;
+  for (const Instruction& i : g.setup) {
+    const size_t views = self->views_.size();
+    Call call = self->prepare(i);
+    call.op.in = self->views_.data() + call.views;
+    if (self->run(i, call, none, &result) != Status::ok) {
+      engine.error().set(Status::internal, "%s", self->error_.message());
+      return nullptr;
+    }
+    self->views_.resize(views);
+  }
+  for (size_t k = 0; k < self->calls_.size(); ++k)  // views_ may have moved
+    self->calls_[k].op.in = self->views_.data() + self->calls_[k].views;
+  return self;
+}
+
+Program::~Program() {
+  if (arena_) engine_.pool().release(arena_);
+  std::free(scratch_);
+}
+
+void* Program::scratch(void* owner, size_t bytes) {
+  Program& self = *static_cast<Program*>(owner);
+  if (self.scratch_bytes_ >= bytes) return self.scratch_;
+  std::free(self.scratch_);
+  const size_t rounded = (bytes + 4095) / 4096 * 4096;
+  self.scratch_ = std::aligned_alloc(64, rounded);
+  self.scratch_bytes_ = self.scratch_ ? rounded : 0;
+  ++self.allocations_;
+  return self.scratch_;
+}
+
+void* Program::address(const Operand& o) const {
+  if (o.value < 0) return const_cast<double*>(&graph_->numbers[static_cast<size_t>(o.number)]);
+  const Value& value = graph_->values[static_cast<size_t>(o.value)];
+  char* base = static_cast<char*>(value.kind == Value::Kind::external ? value.storage->data
+                                                                      : arena_->data);
+  if (value.kind != Value::Kind::external) base += plan_.offset[static_cast<size_t>(o.value)];
+  return base + reinterpret_cast<uintptr_t>(o.view.data);
+}
+
+Program::Call Program::prepare(const Instruction& i) {
+  Call call{{i.op, nullptr, static_cast<int>(i.in.size()), {}, i.attrs}, views_.size(),
+            items_.size(), 0};
+  for (const Operand& o : i.in) {
+    TensorView view = o.view;
+    view.data = address(o);
+    views_.push_back(view);
+  }
+  if (i.kind == Instruction::Kind::op) {
+    call.op.out = i.out.view;
+    call.op.out.data = address(i.out);
+  }
+  const TensorView* in = views_.data() + call.views;
+  if (i.kind == Instruction::Kind::optimize) {
+    const size_t each = 2 + static_cast<size_t>(kOptimizerInfo[i.rule].states);
+    for (size_t k = 0; k < i.in.size(); k += each) {
+      OptimizerItem item{in[k].data, in[k + 1].data, {}, in[k].shape.count(), in[k].dtype};
+      for (size_t s = 0; s + 2 < each; ++s) item.state[s] = in[k + 2 + s].data;
+      items_.push_back(item);
+    }
+  } else if (i.kind == Instruction::Kind::clip_norm) {
+    for (size_t k = 0; k < i.in.size(); ++k)
+      items_.push_back({nullptr, in[k].data, {}, in[k].shape.count(), in[k].dtype});
+  }
+  call.n_items = static_cast<int>(items_.size() - call.items);
+  return call;
+}
+
+void Program::prepare() {
+  calls_.clear();
+  views_.clear();
+  items_.clear();
+  for (const Instruction& i : graph_->body) calls_.push_back(prepare(i));
+  for (Call& call : calls_) call.op.in = views_.data() + call.views;
+}
+
+Status Program::check() {
+  bool moved = false;
+  for (Value& value : graph_->values)
+    if (!graph_->still_there(value, &moved))
+      return engine_.error().set(
+          Status::disposed,
+          "a compiled function uses a tensor that was disposed of since it was compiled: keep "
+          "parameters and constants, or compile again");
+  if (moved) prepare();
+  return Status::ok;
+}
+
+TensorView Program::output(size_t i) const {
+  TensorView view = graph_->outputs[i].view;
+  view.data = address(graph_->outputs[i]);
+  return view;
+}
+
+Status Program::run(const Instruction& i, Call& call, const StepArguments& arguments,
+                    StepResult* result) {
+  const Backend& backend = engine_.backend();
+  TensorView* in = views_.data() + call.views;
+  OptimizerItem* items = items_.data() + call.items;
+  switch (i.kind) {
+    case Instruction::Kind::op:
+      if (i.stream >= 0) {
+        call.op.attrs.seed = arguments.seed;
+        call.op.attrs.stream = arguments.stream + static_cast<uint64_t>(i.stream);
+      }
+      return backend.run(&context_, &call.op);
+    case Instruction::Kind::accumulate:
+      return backend.accumulate(&context_, &in[0], &in[1]);
+    case Instruction::Kind::assign:
+      std::memcpy(in[0].data, in[1].data, in[0].bytes());
+      return Status::ok;
+    case Instruction::Kind::clip_value:
+      return backend.clip(&context_, in, static_cast<int>(i.in.size()), i.limit);
+    case Instruction::Kind::clip_norm: {
+      TG_TRY(backend.gradient_norm(&context_, items, call.n_items, &result->norm));
+      if (i.finite && !finite(result->norm))
+        return error_.set(Status::nonfinite,
+                          "clipGradNorm: the norm of the gradients is %g; nothing was changed",
+                          result->norm);
+      const double factor = clip_factor(result->norm, i.limit, i.finite);
+      if (factor == 1) return Status::ok;
+      return backend.scale(&context_, in, static_cast<int>(i.in.size()), factor);
+    }
+    case Instruction::Kind::optimize: {
+      if (arguments.want_norm && !clips_) {
+        double norm;
+        TG_TRY(backend.gradient_norm(&context_, items, call.n_items, &norm));
+        result->norm = finite(result->norm) ? std::hypot(result->norm, norm) : norm;
+      }
+      return backend.optimize(&context_, i.rule, arguments.numbers + i.numbers, items,
+                              call.n_items);
+    }
+  }
+  return Status::internal;
+}
+
+Status Program::run_all(size_t from, size_t to, const StepArguments& arguments,
+                        StepResult* result) {
+  for (size_t k = from; k < to; ++k)
+    TG_TRY(run(graph_->body[k], calls_[k], arguments, result));
+  return Status::ok;
+}
+
+Status Program::step(const StepArguments& arguments, StepResult* result) {
+  *result = {kUnknown, kUnknown, false};
+  for (const Graph::StepNumber& n : graph_->step_numbers) {
+    const double number = arguments.numbers[n.at];
+    if (n.to.view.dtype == DType::float64) *static_cast<double*>(address(n.to)) = number;
+    else *static_cast<float*>(address(n.to)) = static_cast<float>(number);
+  }
+  const bool guard = has_loss_ && arguments.on_nan != OnNaN::ignore;
+  if (guard) save_early_writes();
+  Status status = run_all(0, loss_at_, arguments, result);
+  if (has_loss_ && status == Status::ok) result->loss = number_at(output(0));
+  if (guard && status == Status::ok && !finite(result->loss)) {
+    restore_early_writes();
+    if (arguments.on_nan == OnNaN::fail) return name_culprit(arguments);
+    result->skipped = true;
+    return Status::ok;
+  }
+  if (status == Status::ok) status = run_all(loss_at_, calls_.size(), arguments, result);
+  else if (guard) restore_early_writes();
+  return status;
+}
+
+// The first output counts as the loss if it is one float. It is final after its last writer.
+void Program::find_loss() {
+  const Graph& g = *graph_;
+  loss_at_ = 0;
+  has_loss_ = !g.outputs.empty() && g.outputs[0].view.shape.count() == 1 &&
+              is_float(g.outputs[0].view.dtype);
+  if (!has_loss_) return;
+  std::vector<bool> saved(g.values.size());
+  for (size_t k = 0; k < g.body.size(); ++k)
+    for_writes(g.body[k], [&](const Operand& o) {
+      if (o.value == g.outputs[0].value) loss_at_ = k + 1;
+    });
+  for (size_t k = 0; k < loss_at_; ++k)
+    for_writes(g.body[k], [&](const Operand& o) {
+      const size_t v = static_cast<size_t>(o.value);
+      if (g.values[v].kind != Value::Kind::external || saved[v]) return;
+      saved[v] = true;
+      early_.push_back({v, std::vector<char>(g.values[v].bytes)});
+    });
+}
+
+void Program::save_early_writes() {
+  for (Backup& b : early_)
+    std::memcpy(b.bytes.data(), graph_->values[b.value].storage->data, b.bytes.size());
+}
+
+void Program::restore_early_writes() {
+  for (const Backup& b : early_)
+    std::memcpy(graph_->values[b.value].storage->data, b.bytes.data(), b.bytes.size());
+}
+
+bool Program::first_nonfinite(const TensorView& view) const {
+  int order[kMaxDims];
+  if (!is_float(view.dtype) || !view.dense(order)) return false;
+  const int64_t n = view.shape.count();
+  for (int64_t i = 0; i < n; ++i) {
+    const double x = view.dtype == DType::float64
+                         ? static_cast<const double*>(view.data)[i]
+                         : static_cast<double>(static_cast<const float*>(view.data)[i]);
+    if (!finite(x)) return true;
+  }
+  return false;
+}
+
+// Runs the part before the loss again, looking at each result: inputs are still in place, and
+// nothing outside has changed.
+Status Program::name_culprit(const StepArguments& arguments) {
+  StepResult ignored;
+  const char* name = "an input";
+  for (size_t i = 0; i < graph_->inputs.size(); ++i) {
+    TensorView view = graph_->inputs[i].view;
+    view.data = input(i);
+    if (first_nonfinite(view)) {
+      restore_early_writes();
+      return error_.set(Status::nonfinite,
+                        "the loss is not finite: input %zu of the step contains NaN or infinity",
+                        i);
+    }
+  }
+  for (size_t k = 0; k < loss_at_; ++k) {
+    TG_TRY(run(graph_->body[k], calls_[k], arguments, &ignored));
+    if (graph_->body[k].kind != Instruction::Kind::op || !first_nonfinite(calls_[k].op.out))
+      continue;
+    name = graph_->body[k].name();
+    char shape[kShapeText];
+    print(calls_[k].op.out.shape, shape);
+    restore_early_writes();
+    return error_.set(Status::nonfinite,
+                      "the loss is not finite: %s, instruction %zu of the step, was the first to "
+                      "give NaN or infinity, in its result %s; no parameter was changed",
+                      name, k, shape);
+  }
+  restore_early_writes();
+  return error_.set(Status::nonfinite, "the loss is not finite; no parameter was changed");
+}
+
+}  // namespace tg::program

@@ -1,0 +1,177 @@
+#include "runner.h"
+
+#include <cstdio>
+#include <cstring>
+
+namespace tg::program {
+
+Runner::~Runner() {
+  abort();
+  if (has_thread_) {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      quit_ = true;
+      pauses_.store(0);
+      changed_.notify_all();
+    }
+    pthread_join(thread_, nullptr);
+  }
+  if (claimed_) release();
+}
+
+// Every external value is taken for the length of the job: nobody may write what the program reads,
+// nor read in mid-step what it writes.
+Status Runner::claim(Job&& job) {
+  Engine& engine = program_->engine();
+  if (claimed_)
+    return engine.error().set(Status::busy, "this compiled function is running already: await it");
+  TG_TRY(program_->check());
+  const std::vector<Value>& values = program_->graph().values;
+  for (size_t v = 0; v < values.size(); ++v) {
+    if (values[v].kind != Value::Kind::external) continue;
+    const Storage* storage = values[v].storage;
+    if (storage->writer || (program_->writes(v) && storage->readers > 0))
+      return engine.error().set(
+          Status::busy, "another compiled function is running on the same parameters: await it");
+  }
+  for (const Source& source : job.data)
+    if (source.storage->writer)
+      return engine.error().set(Status::busy, "the data is being written by a running program");
+  job_ = static_cast<Job&&>(job);
+  for (size_t v = 0; v < values.size(); ++v) {
+    if (values[v].kind != Value::Kind::external) continue;
+    if (program_->writes(v)) values[v].storage->writer = this;
+    else ++values[v].storage->readers;
+  }
+  for (const Source& source : job_.data) ++source.storage->readers;
+  claimed_ = true;
+  abort_.store(false, std::memory_order_relaxed);
+  outcome_.done = outcome_.skipped = 0;
+  outcome_.status = Status::ok;
+  outcome_.message[0] = 0;
+  outcome_.losses.assign(static_cast<size_t>(job_.steps), 0);
+  return Status::ok;
+}
+
+void Runner::release() {
+  const std::vector<Value>& values = program_->graph().values;
+  for (size_t v = 0; v < values.size(); ++v) {
+    if (values[v].kind != Value::Kind::external) continue;
+    if (program_->writes(v)) values[v].storage->writer = nullptr;
+    else --values[v].storage->readers;
+  }
+  for (const Source& source : job_.data) {
+    --source.storage->readers;
+    program_->engine().pool().release(source.storage);
+  }
+  job_.data.clear();
+  claimed_ = false;
+}
+
+Status Runner::start(Job&& job) {
+  Engine& engine = program_->engine();
+  if (!has_thread_) {
+    if (pthread_create(&thread_, nullptr, main, this) != 0)
+      return engine.error().set(Status::out_of_memory,
+                                "the system refused a thread for a compiled function");
+    has_thread_ = true;
+  }
+  TG_TRY(claim(static_cast<Job&&>(job)));
+  std::lock_guard<std::mutex> lock(mutex_);
+  has_job_ = working_ = true;
+  changed_.notify_all();
+  return Status::ok;
+}
+
+Status Runner::run(Job&& job) {
+  TG_TRY(claim(static_cast<Job&&>(job)));
+  work();
+  return Status::ok;
+}
+
+Outcome& Runner::collect() {
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return !working_; });
+  }
+  if (claimed_) release();
+  outcome_.losses.resize(static_cast<size_t>(outcome_.done));
+  return outcome_;
+}
+
+void Runner::pause() {
+  pauses_.fetch_add(1);
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [&] { return !working_ || parked_; });
+}
+
+void Runner::resume() {
+  if (pauses_.fetch_sub(1) > 1) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  changed_.notify_all();
+}
+
+void Runner::wait_while_paused() {
+  if (pauses_.load() == 0) return;
+  std::unique_lock<std::mutex> lock(mutex_);
+  parked_ = true;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return pauses_.load() == 0; });
+  parked_ = false;
+}
+
+// Copies the rows of a step's batch into the inputs.
+void Runner::gather(int64_t step) {
+  const std::vector<Operand>& inputs = program_->graph().inputs;
+  for (size_t i = 0; i < job_.data.size(); ++i) {
+    const int64_t rows = inputs[i].view.shape[0];
+    const size_t bytes = rows > 0 ? inputs[i].view.bytes() / static_cast<size_t>(rows) : 0;
+    const int32_t* order = job_.order.data() + step * rows;
+    char* to = static_cast<char*>(program_->input(i));
+    const char* from = job_.data[i].rows;
+    for (int64_t r = 0; r < rows; ++r, to += bytes)
+      std::memcpy(to, from + static_cast<size_t>(order[r]) * bytes, bytes);
+  }
+}
+
+void Runner::work() {
+  const Graph& graph = program_->graph();
+  for (int64_t k = 0; k < job_.steps; ++k) {
+    wait_while_paused();
+    if (abort_.load(std::memory_order_relaxed)) break;
+    if (!job_.data.empty()) gather(k);
+    const int64_t applied = outcome_.done - outcome_.skipped;
+    const StepArguments arguments{job_.numbers.data() + applied * graph.row, job_.seed,
+                                  job_.stream + static_cast<uint64_t>(k * graph.streams),
+                                  job_.on_nan, job_.want_norm && k == job_.steps - 1};
+    StepResult result;
+    outcome_.status = program_->step(arguments, &result);
+    if (outcome_.status != Status::ok) {
+      std::snprintf(outcome_.message, sizeof outcome_.message, "%s",
+                    program_->error().message());
+      break;
+    }
+    outcome_.losses[static_cast<size_t>(k)] = result.loss;
+    outcome_.norm = result.norm;
+    outcome_.skipped += result.skipped;
+    ++outcome_.done;
+  }
+}
+
+void* Runner::main(void* arg) {
+  Runner& self = *static_cast<Runner*>(arg);
+  std::unique_lock<std::mutex> lock(self.mutex_);
+  for (;;) {
+    self.changed_.wait(lock, [&] { return self.has_job_ || self.quit_; });
+    if (self.quit_) return nullptr;
+    self.has_job_ = false;
+    lock.unlock();
+    self.work();
+    lock.lock();
+    self.working_ = false;
+    self.changed_.notify_all();
+    if (!self.quit_) self.notify_(self.arg_);
+  }
+}
+
+}  // namespace tg::program
