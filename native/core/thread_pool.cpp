@@ -110,6 +110,7 @@ struct ThreadPool::Shared {
   uint64_t control = 0;
 
   int started = 0;  // workers that exist; their indices are 1..started
+  int avoided_cpu = -1;
   Range ranges[kMaxThreads];
   Worker workers[kMaxThreads];
 
@@ -182,7 +183,25 @@ struct ThreadPool::Shared {
       worker.index = started + 1;
       if (pthread_create(&worker.thread, nullptr, main, &worker) != 0) return;
       ++started;
+      avoided_cpu = -1;  // the new one has not been told
     }
+  }
+
+  // Kernels may wake a worker on the caller's CPU although others are idle. The caller computes on
+  // (and takes the worker's tasks), so that the worker would wait for milliseconds there. Workers
+  // that sleep are therefore kept off it, where every thread can have a CPU of its own.
+  void avoid_callers_cpu(int threads) {
+#if defined(__linux__)
+    const int cpu = sched_getcpu();
+    if (cpu == avoided_cpu || cpu < 0) return;
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) < threads) return;
+    CPU_CLR(static_cast<unsigned>(cpu), &set);
+    for (int i = 1; i <= started; ++i) pthread_setaffinity_np(workers[i].thread, sizeof set, &set);
+    avoided_cpu = cpu;
+#else
+    (void)threads;
+#endif
   }
 
   void join() {
@@ -193,6 +212,7 @@ struct ThreadPool::Shared {
     }
     for (int i = 1; i <= started; ++i) pthread_join(workers[i].thread, nullptr);
     started = 0;
+    avoided_cpu = -1;
     stop.store(false, std::memory_order_seq_cst);
   }
 };
@@ -286,6 +306,7 @@ void ThreadPool::run(int64_t tasks, void (*fn)(void* arg, int64_t task), void* a
   s.word.store((number << kRunShift) | (static_cast<uint64_t>(threads) << kThreadsShift) | kOpen,
                std::memory_order_seq_cst);
   if (s.sleeping.load(std::memory_order_seq_cst) > 0) {
+    s.avoid_callers_cpu(size_);
     std::lock_guard<std::mutex> lock(s.mutex);
     s.wake.notify_all();
   }

@@ -5,8 +5,9 @@
 namespace tg::cpu {
 namespace {
 
-constexpr int64_t kRowBlock = 192;     // rows of A that stay in L2 while panels of B pass
-constexpr int64_t kPanelBlock = 1920;  // columns of B packed at a time
+constexpr int64_t kRowBlock = 192;          // rows of A that stay in L2 while panels of B pass
+constexpr int64_t kPanelBlock = 1920;       // columns of B packed at a time
+constexpr int64_t kFinishBytes = 32 << 10;  // of C that become finished before finish sees them
 constexpr double kParallelFlops = 2e6;
 constexpr int64_t kPage = 4096;  // rows at this stride fall into the same few cache sets
 
@@ -126,6 +127,19 @@ Plan make_plan(const GemmKernels<T>& kernel, const GemmArgs<T>& g, int threads, 
   return plan;
 }
 
+struct Block {
+  int64_t row_begin, row_end, col_begin, col_end;
+};
+
+// Hands the rows of a block over; first_row: the number of the product's first row in the batch.
+template <class T>
+void finish(const GemmArgs<T>& g, int64_t first_row, const Block& block) {
+  if (g.finish.fn == nullptr || block.col_begin == block.col_end) return;
+  for (int64_t i = block.row_begin; i < block.row_end; ++i)
+    g.finish.fn(g.finish.arg, g.c + i * g.c_row + block.col_begin, first_row + i, block.col_begin,
+                block.col_end - block.col_begin);
+}
+
 // C = 0 (or stays), plus the bias: what a product over no terms is.
 template <class T>
 void empty_product(const GemmArgs<T>& g) {
@@ -137,10 +151,6 @@ void empty_product(const GemmArgs<T>& g) {
     }
   }
 }
-
-struct Block {
-  int64_t row_begin, row_end, col_begin, col_end;
-};
 
 template <class T>
 void run_vectors(const GemmKernels<T>& kernel, const GemmArgs<T>& g, Method method,
@@ -191,7 +201,7 @@ void run_vectors(const GemmKernels<T>& kernel, const GemmArgs<T>& g, Method meth
 // width rounded up to whole registers; packed tiles of A lie likewise, kc columns of mr.
 template <class T>
 void run_tiles(const GemmKernels<T>& kernel, const GemmArgs<T>& g, const Plan& plan,
-               const Block& block, T* scratch) {
+               const Block& block, int64_t first_row, T* scratch) {
   T* const packed_a = scratch;
   T* const packed_b = scratch + plan.a_elements;
   for (int64_t j0 = block.col_begin; j0 < block.col_end; j0 += plan.nc) {
@@ -222,6 +232,7 @@ void run_tiles(const GemmKernels<T>& kernel, const GemmArgs<T>& g, const Plan& p
           s.a_col = kernel.mr;
           s.a_tile = kernel.mr * s.k;
         }
+        int64_t unfinished = j0;
         for (int64_t panel = 0; panel < panels; ++panel) {
           const int64_t first = spread(vectors, panels, panel) * kernel.lanes;
           const int64_t width = spread(vectors, panels, panel + 1) * kernel.lanes - first;
@@ -248,6 +259,11 @@ void run_tiles(const GemmKernels<T>& kernel, const GemmArgs<T>& g, const Plan& p
           s.c = g.c + i0 * g.c_row + j;
           if (g.epilogue.bias != nullptr && p0 + s.k == g.k) s.epilogue.bias = g.epilogue.bias + j;
           kernel.strip(s);
+          const int64_t bytes = (j + s.n - unfinished) * s.m * static_cast<int64_t>(sizeof(T));
+          if (p0 + s.k == g.k && (bytes >= kFinishBytes || panel + 1 == panels)) {
+            finish(g, first_row, {i0, i0 + s.m, unfinished, j + s.n});
+            unfinished = j + s.n;
+          }
         }
       }
     }
@@ -284,10 +300,12 @@ void run_task(void* arg, int64_t task) {
     g.a = job.args->a + (job.batch->a != nullptr ? job.batch->a[i] : 0);
     g.b = job.args->b + (job.batch->b != nullptr ? job.batch->b[i] : 0);
     g.c = job.args->c + (job.batch->c != nullptr ? job.batch->c[i] : 0);
-    if (plan.method == Method::kTiles)
-      run_tiles(kernel, g, plan, block, scratch);
-    else
+    if (plan.method == Method::kTiles) {
+      run_tiles(kernel, g, plan, block, i * g.m, scratch);
+    } else {
       run_vectors(kernel, g, plan.method, block, scratch);
+      finish(g, i * g.m, block);
+    }
   }
 }
 
@@ -300,6 +318,7 @@ void run_batch(const GemmTable& table, const GemmArgs<T>& g, const GemmBatch& ba
       GemmArgs<T> one = g;
       if (batch.c != nullptr) one.c += batch.c[i];
       empty_product(one);
+      finish(one, i * g.m, {0, g.m, 0, g.n});
     }
     return;
   }
@@ -323,6 +342,7 @@ void run_single(const GemmTable& table, const GemmArgs<T>& g, void* scratch, Thr
       if (g.epilogue.bias != nullptr) s.epilogue.bias = g.epilogue.bias + j;
       kernel.strip(s);
     }
+    finish(g, 0, {0, g.m, 0, g.n});
     return;
   }
   run_batch(table, g, GemmBatch{}, scratch, pool);

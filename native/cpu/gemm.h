@@ -1,6 +1,6 @@
-// Matrix products C = A B (+ C) (+ bias) on strided operands, single and batched, over a thread
-// pool. Blocking is written once here; kernels come from the ISA's GemmTable. Nothing fails: the
-// caller checks shapes and provides scratch. Includes no kernel headers.
+// Matrix products C = finish(A B (+ C) (+ bias)) on strided operands, single and batched, over a
+// thread pool. Blocking is written once here; kernels come from the ISA's GemmTable. Nothing fails:
+// the caller checks shapes and provides scratch. Includes no kernel headers.
 //
 // Each element of C is the sum over k in order, in passes of equal length of at most kc terms (by
 // fused multiply-adds where the ISA has them), one chain per pass; matrix-vector shapes use one
@@ -17,10 +17,23 @@
 
 namespace tg::cpu {
 
+// What a caller does to C while it is hot in L1 or L2: an activation, a residual, a scale, a mask.
+// fn(arg, c, row, col, n) gets c[0 .. n), the finished elements (row, col) .. (row, col + n - 1) of
+// C: all terms summed, the old C and the bias added. In a batch, rows count on: row = product * m +
+// the row in that product. Every element is handed over once, in pieces of rows whose cut and order
+// depend on the blocking and on the threads. So what becomes of an element must depend only on
+// itself and its place. fn runs on any thread of the pool, several at once; it may change c and
+// read what nobody else writes, must not take long locks, fail, or touch other elements of C.
+template <class T>
+struct GemmFinish {
+  void (*fn)(const void* arg, T* c, int64_t row, int64_t col, int64_t n) = nullptr;  // may be null
+  const void* arg = nullptr;
+};
+
 // C[m,n] = A[m,k] B[k,n]. m, n, k >= 0; strides count elements. A's and B's may be anything,
 // including 0 and negative (transposes are strides). C's rows are contiguous, c_row >= n if m > 1.
 // C overlaps neither A, B nor bias. No element outside the operands is read or written. k == 0
-// gives zeros (or C, if accumulating), plus the bias.
+// gives zeros (or C, if accumulating), plus the bias; finish is called then, too.
 template <class T>
 struct GemmArgs {
   int64_t m, n, k;
@@ -32,6 +45,7 @@ struct GemmArgs {
   int64_t c_row;
   bool accumulate = false;
   Epilogue<T> epilogue = {};
+  GemmFinish<T> finish = {};
 };
 
 // `count` products of one shape; each operand's element offset per product, or null for no offset

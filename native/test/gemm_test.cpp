@@ -1,9 +1,9 @@
 // Tests of the matrix product on every instruction set this machine has, against a reference in a
 // wider type: shapes, transposes, strides, accumulation, bias, batches, special values, bounds
-// (every operand ends or begins at an unmapped page) and equal bits for 1, 2 and 5 threads. Built
-// as one object per ISA, with -DTG_ISA=<name> and its flags, which holds that ISA's table, and one
-// object without, which holds the tests. Argument: thinning (default 1, everything; 10 suits an
-// emulator).
+// (every operand ends or begins at an unmapped page), equal bits for 1, 2 and 5 threads, and what a
+// finish function sees. Built as one object per ISA, with -DTG_ISA=<name> and its flags, which
+// holds that ISA's table, and one object without, which holds the tests. Argument: thinning
+// (default 1, everything; 10 suits an emulator).
 #ifdef TG_ISA
 #include "../cpu/kernels/gemm.h"
 
@@ -99,6 +99,7 @@ struct Shape {
   int64_t pad;  // extra elements in every leading dimension
   bool accumulate, bias, at_end;
   int64_t batch;  // 0: gemm(); else gemm_batched()
+  bool finish;    // once more, with a function that sees every finished element
 };
 
 struct Matrix {
@@ -135,6 +136,30 @@ void report(const Shape& s, const char* what) {
 template <class T>
 bool same(const std::vector<T>& x, const T* y) {
   return x.empty() || memcmp(x.data(), y, x.size() * sizeof(T)) == 0;
+}
+
+// A finish function that counts its visits and makes of each element something that depends on its
+// value and place; bit by bit the same as finished() makes afterwards.
+template <class T>
+struct Visits {
+  const T* c;
+  int64_t m, c_row, product_step;
+  std::vector<unsigned char> seen;
+  bool pieces_lie_right = true;
+};
+template <class T>
+T finished(T x, int64_t row, int64_t col) {
+  return x * T(0.5) + static_cast<T>(row % 64 + 3 * (col % 32));
+}
+template <class T>
+void visit(const void* arg, T* c, int64_t row, int64_t col, int64_t n) {
+  Visits<T>& v = *static_cast<Visits<T>*>(const_cast<void*>(arg));
+  const int64_t at = row / v.m * v.product_step + row % v.m * v.c_row + col;
+  if (c != v.c + at || n < 1) v.pieces_lie_right = false;
+  for (int64_t j = 0; j < n; ++j) {
+    ++v.seen[static_cast<size_t>(at + j)];
+    c[j] = finished(c[j], row, col + j);
+  }
 }
 
 // One shape with random operands: error bound, gaps and inputs untouched, equal bits for all pools.
@@ -177,6 +202,13 @@ void check_shape(const GemmTable& table, const Shape& s, int pool_count) {
   args.accumulate = s.accumulate;
   args.epilogue.bias = s.bias ? pbias : nullptr;
 
+  auto multiply = [&](const GemmArgs<T>& g, void* scratch, tg::ThreadPool& pool) {
+    const GemmBatch batch{count, a_offsets.data(), nullptr, c_offsets.data()};
+    if (s.batch == 0)
+      tg::cpu::gemm(table, g, scratch, pool);
+    else
+      tg::cpu::gemm_batched(table, g, batch, scratch, pool);
+  };
   std::vector<T> first;
   for (int which = 0; which < pool_count; ++which) {
     tg::ThreadPool& pool = *pools[which];
@@ -188,17 +220,30 @@ void check_shape(const GemmTable& table, const Shape& s, int pool_count) {
     if (bytes % 64 != 0) report<T>(s, "scratch size");
     char* scratch = regions->scratch.place<char>(static_cast<int64_t>(bytes), true);
     memset(scratch, 0xFF, bytes);
-    if (s.batch == 0)
-      tg::cpu::gemm(table, args, scratch, pool);
-    else
-      tg::cpu::gemm_batched(table, args,
-                            GemmBatch{count, a_offsets.data(), nullptr, c_offsets.data()}, scratch,
-                            pool);
+    multiply(args, scratch, pool);
     if (!same(va, pa) || !same(vb, pb) || !same(vbias, pbias)) return report<T>(s, "input changed");
     if (which == 0)
       first.assign(pc, pc + c_size);
     else if (!same(first, pc))
       return report<T>(s, "other bits with more threads");
+    if (!s.finish) continue;
+
+    std::copy(vc.begin(), vc.end(), pc);
+    Visits<T> visits{pc, s.m, c.row, c.extent(), {}};
+    visits.seen.resize(static_cast<size_t>(c_size));
+    args.finish = {visit<T>, &visits};
+    multiply(args, scratch, pool);
+    args.finish = {};
+    if (!visits.pieces_lie_right) return report<T>(s, "finish: wrong place");
+    std::vector<T> want = first;
+    for (int64_t product = 0; product < count; ++product)
+      for (int64_t i = 0; i < s.m; ++i)
+        for (int64_t j = 0; j < s.n; ++j) {
+          const size_t at = static_cast<size_t>(product * c.extent() + i * c.row + j);
+          if (visits.seen[at] != 1) return report<T>(s, "finish: not once");
+          want[at] = finished(want[at], product * s.m + i, j);
+        }
+    if (!same(want, pc)) return report<T>(s, "finish: other result");
   }
 
   const W unit = std::numeric_limits<T>::epsilon() / 2;
@@ -241,7 +286,17 @@ void check_shape(const GemmTable& table, const Shape& s, int pool_count) {
 }
 
 Shape random_options(int64_t m, int64_t n, int64_t k, Layout a, Layout b) {
-  return {m, n, k, a, b, below(2) * below(6), below(3) == 0, below(3) == 0, below(2) == 0, 0};
+  return {m,
+          n,
+          k,
+          a,
+          b,
+          below(2) * below(6),
+          below(3) == 0,
+          below(3) == 0,
+          below(2) == 0,
+          0,
+          below(2) == 0};
 }
 
 template <class T>
@@ -303,8 +358,17 @@ void check_special(const GemmTable& table) {
     for (int layouts = 0; layouts < 4; ++layouts)
       for (const bool in_a : {true, false})
         for (const bool infinite : {true, false}) {
-          Shape s{shape[0], shape[1], shape[2], Layout(layouts & 1), Layout(layouts >> 1), 0, false,
-                  false,    true,     0};
+          Shape s{shape[0],
+                  shape[1],
+                  shape[2],
+                  Layout(layouts & 1),
+                  Layout(layouts >> 1),
+                  0,
+                  false,
+                  false,
+                  true,
+                  0,
+                  false};
           const Matrix a(s.m, s.k, s.a, 0), b(s.k, s.n, s.b, 0);
           std::vector<T> va(static_cast<size_t>(a.extent()), T(0)),
               vb(static_cast<size_t>(b.extent()), T(0)), vc(static_cast<size_t>(s.m * s.n), T(7));

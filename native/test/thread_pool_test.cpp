@@ -1,10 +1,14 @@
 // Tests of the thread pool: every task once under stress, nested runs, resizing, joining, the
-// floating-point control word, the default thread count; prints the round trip of an empty run.
+// floating-point control word, the default thread count,
+// where workers wake up; prints the round trip of an empty run.
 #include "../core/thread_pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -157,6 +161,34 @@ void thread_count() {
   unsetenv("TAPEGRAD_NUM_THREADS");
 }
 
+// A worker that was woken up may run anywhere but on the caller's CPU.
+void woken_elsewhere() {
+#if defined(__linux__)
+  if (tg::default_threads() < 2) return;
+  tg::ThreadPool pool(2);
+  const std::thread::id caller = std::this_thread::get_id();
+  int seen = 0, together = 0;
+  for (int round = 0; round < 500 && seen < 20; ++round) {
+    usleep(1000);  // let it fall asleep
+    const int before = sched_getcpu();
+    std::atomic<int> allowed{-1};
+    tg::parallel(pool, 2, [&](int64_t) {
+      cpu_set_t set;
+      if (std::this_thread::get_id() == caller)
+        usleep(500);
+      else if (sched_getaffinity(0, sizeof set, &set) == 0)
+        allowed.store(CPU_ISSET(static_cast<unsigned>(before), &set) ? 1 : 0);
+    });
+    // A caller that moved, and the first run, whose worker was never asleep, say nothing.
+    if (round == 0 || sched_getcpu() != before || allowed.load() < 0) continue;
+    ++seen;
+    together += allowed.load();
+  }
+  check(seen >= 20, "workers are seen after they slept", seen);
+  check(together <= 2, "workers wake up away from the caller", together);
+#endif
+}
+
 void round_trip() {
   tg::ThreadPool pool(2);
   std::vector<double> micros;
@@ -183,6 +215,7 @@ int main() {
   shared_by_threads();
   control_word();
   thread_count();
+  woken_elsewhere();
   round_trip();
   printf("%d passed, %d failed\n", passed, failed);
   return failed != 0;
