@@ -18,11 +18,13 @@ const FLOORS = {
     ['cpu/table.h cpu/*_table.h'],
     ['cpu/kernels/*', 'cpu/*'],
     ['cpu/isa/*'],
+    ['program/*'],
     ['binding/*'],
   ],
   lib: [
     ['schema.gen.ts', 'errors.ts', 'native.ts'],
     ['tensor.ts tape.ts', 'plateau.ts'],
+    ['recording.ts', 'tree.ts'],
     ['apply.ts', 'schedules.ts'],
     ['compose.ts', 'reduction.ts', 'ops.gen.ts', 'create.ts'],
     [
@@ -40,6 +42,8 @@ const FLOORS = {
     ['backward.ts', 'losses.ts'],
     ['functional.ts', 'methods.ts'],
     ['nn/*', 'optim/*', 'io/*', 'shared.ts', 'curvature/*'],
+    ['program.ts'],
+    ['compile.ts'],
     ['index.ts'],
   ],
 };
