@@ -11,7 +11,7 @@ import {
 } from './catalogue/differentiable.js';
 import { elementwiseTests } from './catalogue/elementwise.js';
 import { errorTests } from './catalogue/errors.js';
-import { ELEMENTWISE, SPECS, make } from './catalogue/harness.js';
+import { ELEMENTWISE, SPECS, flushed, make } from './catalogue/harness.js';
 import { ELEMENTWISE_REFERENCES } from './catalogue/references.js';
 import { STRUCTURED_REFERENCES, structuredReference } from './catalogue/structured.js';
 import { structuredTests } from './catalogue/shaped.js';
@@ -105,8 +105,11 @@ describe(`catalogue on ${isa}`, function () {
               from === 'bool' ? tg.tensor(exact.map((v) => v !== 0)) : make(exact, [53], from);
             const result = tg.cast(t, { dtype: target });
             expect(result.dtype).to.equal(target);
+            // A cast computes, unless there is nothing to do: denormals count as zeros.
+            const wanted = (v: number): number =>
+              from === target ? v : flushed(to[target](flushed(v, from)), target);
             expect([...result.dataSync()].map((v) => v + 0)).to.deep.equal(
-              exact.map((v) => to[target](v) + 0),
+              exact.map((v) => wanted(v) + 0),
             );
           });
         });

@@ -19,7 +19,8 @@ export {
 } from './adam.js';
 export { AdaSecant, type AdaSecantOptions } from './adasecant.js';
 export { FullMatrixAdagrad, type FullMatrixAdagradOptions } from './full-matrix-adagrad.js';
-export { Optimizer, type ParameterGroup } from './optimizer.js';
+export type { ParameterGroup } from './group.js';
+export { Optimizer } from './optimizer.js';
 export type { CommonOptions, GroupOptions, LearningRate, ParameterList } from './options.js';
 export { project, softThreshold, type Projection, type Proximal } from './projection.js';
 export type { Update } from './rule.js';

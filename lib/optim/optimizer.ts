@@ -1,11 +1,10 @@
 // What all optimizers share: groups of parameters, step counts, one fused native call for each group's
-// step, the state as plain data. Which rule is run is said by subclasses.
+// step. Which rule is run is said by subclasses; state.ts knows the state as plain data.
 import { backward, clearGradient } from '../backward.js';
 import { stateLike } from '../create.js';
 import { TapegradError, checkKeys, checkNumber, wrongType } from '../errors.js';
 import { native } from '../native.js';
 import { copyFrom } from '../ops.js';
-import { clone } from '../ops.gen.js';
 import { outside, recording, type Counter } from '../recording.js';
 import { enableGrad, noGrad } from '../tape.js';
 import {
@@ -18,6 +17,7 @@ import {
   tidy,
   type Tensor,
 } from '../tensor.js';
+import { makeGroup, type ParameterGroup, type State } from './group.js';
 import {
   checkRate,
   settle,
@@ -29,23 +29,7 @@ import {
 } from './options.js';
 import { project, softThreshold } from './projection.js';
 import type { Update } from './rule.js';
-import { checkState, type OptimizerState } from './state.js';
-
-/** Some of an optimizer's parameters, and their options. */
-export interface ParameterGroup<O extends CommonOptions = CommonOptions> {
-  readonly parameters: readonly Tensor[];
-  /** What the group was told, with the optimizer's own options for the rest. */
-  readonly options: Readonly<Required<O>>;
-  /** The step size of the next step; settable. */
-  learningRate: LearningRate;
-}
-
-/** What an optimizer remembers of a parameter. */
-interface State {
-  /** Steps in which it was updated. */
-  t: number;
-  readonly tensors: readonly Tensor[];
-}
+import { checkState, exportState, importState, type OptimizerState } from './state.js';
 
 interface RecordedCounts {
   readonly taken: number;
@@ -377,27 +361,7 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
    * io.saveSafetensors('adam.safetensors', tensors, { metadata: { adam: JSON.stringify(numbers) } });
    */
   stateDict(): OptimizerState {
-    const tensors: Record<string, Tensor> = {};
-    noGrad(() => {
-      this.parameters.forEach((p, i) => {
-        this.states.get(p)?.tensors.forEach((t, k) => {
-          tensors[`${i}.${k}`] = clone(t);
-        });
-      });
-    });
-    return {
-      tensors,
-      numbers: {
-        optimizer: this.name,
-        steps: this.taken,
-        parameterSteps: this.parameters.map((p) => this.states.get(p)?.t ?? 0),
-        groups: this.groupList.map(({ parameters, options, learningRate }) => {
-          const { learningRate: _, ...rest } = options as Required<CommonOptions>;
-          const rate = typeof learningRate === 'number' ? { learningRate } : {};
-          return { parameters: parameters.length, options: { ...rest, ...rate } };
-        }),
-      },
-    };
+    return exportState(this.name, this.taken, this.groupList, this.states);
   }
 
   /**
@@ -420,38 +384,9 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
         settle(op, this.definition, { learningRate, ...numbers.groups[i]!.options }),
       ),
     );
-    const fresh = new Map<Tensor, State>();
-    const problems: string[] = [];
-    const known = new Set<string>();
-    try {
-      let index = 0;
-      for (const { parameters, options } of groups)
-        for (const p of parameters) {
-          const i = index++;
-          const t = numbers.parameterSteps[i]!;
-          if (t === 0) continue;
-          const own = { t, tensors: [] as Tensor[] };
-          fresh.set(p, own);
-          for (let k = 0; k < this.stateCount(p, options); ++k) {
-            const target = this.makeState(p, k, options);
-            own.tensors.push(target);
-            known.add(`${i}.${k}`);
-            const source: unknown = tensors[`${i}.${k}`];
-            const wanted = `${target.dtype} [${shapeOf(target).join(', ')}]`;
-            if (!isTensor(source) || source.isDisposed)
-              problems.push(`${i}.${k} must be a live Tensor`);
-            else if (`${source.dtype} [${shapeOf(source).join(', ')}]` !== wanted)
-              problems.push(`${i}.${k} must be ${wanted}`);
-            else copyFrom(target, source);
-          }
-        }
-      for (const name of Object.keys(tensors))
-        if (!known.has(name)) problems.push(`${name} is not part of the state`);
-      if (problems.length > 0) throw new TapegradError('TG_STATE', `${op}: ${problems.join('; ')}`);
-    } catch (error) {
-      for (const { tensors: made } of fresh.values()) for (const t of made) t.dispose();
-      throw error;
-    }
+    const fresh = importState(op, groups, tensors, numbers.parameterSteps, (p, options) =>
+      this.freshState(p, options),
+    );
     this.dispose();
     this.states = fresh;
     this.taken = numbers.steps;
@@ -472,36 +407,25 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
   protected stateOf(p: Tensor, options: Required<O>): readonly Tensor[] {
     let state = this.states.get(p);
     if (!state) {
-      const tensors: Tensor[] = [];
-      const count = this.stateCount(p, options);
-      outside(() => {
-        for (let i = 0; i < count; ++i) tensors.push(this.makeState(p, i, options));
-      });
-      state = { t: 0, tensors };
+      state = { t: 0, tensors: outside(() => this.freshState(p, options)) };
       this.states.set(p, state);
     }
     return state.tensors;
+  }
+  /** All state arrays of a parameter, or none if memory runs short. */
+  private freshState(p: Tensor, options: Required<O>): Tensor[] {
+    const tensors: Tensor[] = [];
+    try {
+      const count = this.stateCount(p, options);
+      for (let k = 0; k < count; ++k) tensors.push(this.makeState(p, k, options));
+    } catch (error) {
+      for (const t of tensors) t.dispose();
+      throw error;
+    }
+    return tensors;
   }
   /** Steps in which a parameter was updated. */
   protected stepsOf(p: Tensor): number {
     return this.states.get(p)?.t ?? 0;
   }
-}
-
-function makeGroup<O extends CommonOptions>(
-  op: string,
-  parameters: readonly Tensor[],
-  options: Required<O>,
-): ParameterGroup<O> {
-  let current = (options as Required<CommonOptions>).learningRate;
-  return {
-    parameters,
-    options,
-    get learningRate() {
-      return current;
-    },
-    set learningRate(rate: LearningRate) {
-      current = checkRate(op, rate);
-    },
-  };
 }

@@ -1,6 +1,11 @@
-// The state of an optimizer as plain data, and what is checked before it is believed. Writes nothing.
+// The state of an optimizer as plain data: how it is written, and what is checked before it is believed.
 import { TapegradError, checkKeys, checkNumber, wrongType } from '../errors.js';
-import type { Tensor } from '../tensor.js';
+import { clone } from '../ops.gen.js';
+import { copyFrom } from '../ops.js';
+import { noGrad } from '../tape.js';
+import { isTensor, shapeOf, type Tensor } from '../tensor.js';
+import type { ParameterGroup, State } from './group.js';
+import type { CommonOptions } from './options.js';
 
 /** The numbers of a state: survive JSON.stringify and JSON.parse to the last bit. */
 export interface OptimizerNumbers {
@@ -65,4 +70,80 @@ export function checkState(
       groups: settled,
     },
   };
+}
+
+/** @internal What stateDict returns, of the optimizer of this name after so many steps. */
+export function exportState<O extends CommonOptions>(
+  name: string,
+  steps: number,
+  groups: readonly ParameterGroup<O>[],
+  states: ReadonlyMap<Tensor, State>,
+): OptimizerState {
+  const all = groups.flatMap((g) => g.parameters);
+  const tensors: Record<string, Tensor> = {};
+  noGrad(() => {
+    all.forEach((p, i) => {
+      states.get(p)?.tensors.forEach((t, k) => {
+        tensors[`${i}.${k}`] = clone(t);
+      });
+    });
+  });
+  return {
+    tensors,
+    numbers: {
+      optimizer: name,
+      steps,
+      parameterSteps: all.map((p) => states.get(p)?.t ?? 0),
+      groups: groups.map(({ parameters, options, learningRate }) => {
+        const { learningRate: _, ...rest } = options as Required<CommonOptions>;
+        const rate = typeof learningRate === 'number' ? { learningRate } : {};
+        return { parameters: parameters.length, options: { ...rest, ...rate } };
+      }),
+    },
+  };
+}
+
+/**
+ * @internal Copies of a state's arrays for the parameters of `groups`; `fresh` makes a parameter's empty ones.
+ * @throws TapegradError TG_STATE listing all that does not fit; nothing is left behind then
+ */
+export function importState<O extends CommonOptions>(
+  op: string,
+  groups: readonly ParameterGroup<O>[],
+  tensors: Readonly<Record<string, unknown>>,
+  steps: readonly number[],
+  fresh: (p: Tensor, options: Required<O>) => readonly Tensor[],
+): Map<Tensor, State> {
+  const states = new Map<Tensor, State>();
+  const problems: string[] = [];
+  const known = new Set<string>();
+  const load = (target: Tensor, name: string): void => {
+    known.add(name);
+    const source = tensors[name];
+    const wanted = `${target.dtype} [${shapeOf(target).join(', ')}]`;
+    if (!isTensor(source) || source.isDisposed) problems.push(`${name} must be a live Tensor`);
+    else if (`${source.dtype} [${shapeOf(source).join(', ')}]` !== wanted)
+      problems.push(`${name} must be ${wanted}`);
+    else copyFrom(target, source);
+  };
+  try {
+    let i = 0;
+    for (const { parameters, options } of groups)
+      for (const p of parameters) {
+        const t = steps[i]!;
+        if (t > 0) {
+          const state = { t, tensors: fresh(p, options) };
+          states.set(p, state);
+          for (const [k, target] of state.tensors.entries()) load(target, `${i}.${k}`);
+        }
+        ++i;
+      }
+    for (const name of Object.keys(tensors))
+      if (!known.has(name)) problems.push(`${name} is not part of the state`);
+    if (problems.length > 0) throw new TapegradError('TG_STATE', `${op}: ${problems.join('; ')}`);
+  } catch (error) {
+    for (const { tensors: made } of states.values()) for (const t of made) t.dispose();
+    throw error;
+  }
+  return states;
 }

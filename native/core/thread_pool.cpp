@@ -21,6 +21,8 @@
 #include <new>
 #include <thread>
 
+#include "float_mode.h"
+
 namespace tg {
 namespace {
 
@@ -31,29 +33,6 @@ void pause_cpu() {
   _mm_pause();
 #elif defined(__aarch64__)
   asm volatile("yield");
-#endif
-}
-
-// Rounding and flush-to-zero bits of the calling thread.
-uint64_t fp_control() {
-#if defined(__x86_64__)
-  return _mm_getcsr() & ~0x3Fu;  // without the sticky exception flags
-#elif defined(__aarch64__)
-  uint64_t word;
-  asm volatile("mrs %0, fpcr" : "=r"(word));
-  return word;
-#else
-  return 0;
-#endif
-}
-
-void set_fp_control(uint64_t word) {
-#if defined(__x86_64__)
-  _mm_setcsr(static_cast<unsigned>(word));
-#elif defined(__aarch64__)
-  asm volatile("msr fpcr, %0" ::"r"(word));
-#else
-  (void)word;
 #endif
 }
 
@@ -107,7 +86,7 @@ struct ThreadPool::Shared {
   // The run in progress: written only while no worker is inside.
   void (*fn)(void*, int64_t) = nullptr;
   void* arg = nullptr;
-  uint64_t control = 0;
+  uint64_t mode = 0;
 
   int started = 0;  // workers that exist; their indices are 1..started
   int avoided_cpu = -1;
@@ -169,7 +148,7 @@ struct ThreadPool::Shared {
     uint64_t seen = 0;
     uint64_t word = 0;
     while (shared.enter(worker.index, seen, word)) {
-      set_fp_control(shared.control);
+      set_float_mode(shared.mode);
       shared.work(worker.index, run_threads(word));
       shared.leave();
     }
@@ -301,7 +280,7 @@ void ThreadPool::run(int64_t tasks, void (*fn)(void* arg, int64_t task), void* a
   }
   s.fn = fn;
   s.arg = arg;
-  s.control = fp_control();
+  s.mode = float_mode();
   const uint64_t number = run_number(s.word.load(std::memory_order_relaxed)) + 1;
   s.word.store((number << kRunShift) | (static_cast<uint64_t>(threads) << kThreadsShift) | kOpen,
                std::memory_order_seq_cst);

@@ -27,7 +27,8 @@ class ThreadPool {
   // Calls fn(arg, task) for every task in [0, tasks) and returns when all have returned. Each
   // thread begins with its own contiguous range of indices, the same from call to call, and then
   // helps the others. Tasks must not depend on one another. Workers compute with the caller's
-  // floating-point control word, so results do not depend on who ran a task. With one task, one
+  // floating-point control word, so results do not depend on who ran a task.
+  // Any number of threads may call it at once, without waiting for each other: with one task, one
   // thread, or a run already in progress (a nested call, another thread's), everything runs inline,
   // in order.
   void run(int64_t tasks, void (*fn)(void* arg, int64_t task), void* arg);

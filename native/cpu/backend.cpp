@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "../core/float_mode.h"
 #include "elementwise.h"
 #include "convolution.h"
 #include "cpu_features.h"
@@ -106,25 +107,34 @@ Status run(const KernelTable& kernels, ExecContext* ctx, const OpCall& call) {
   }
 }
 
-// One backend per kernel table: functions of a C table have no `this`.
+// One backend per kernel table: functions of a C table have no `this`. All kernels run under one
+// floating-point mode, whoever calls; the pool hands it on to its threads.
 template <const KernelTable& kernels>
 constexpr Backend kBackend = {
     kBackendAbi,
     "cpu",
-    [](ExecContext* ctx, const OpCall* call) { return run(kernels, ctx, *call); },
+    [](ExecContext* ctx, const OpCall* call) {
+      const FlushDenormals mode;
+      return run(kernels, ctx, *call);
+    },
     [](ExecContext* ctx, int rule, const double* numbers, const OptimizerItem* items, int n) {
+      const FlushDenormals mode;
       return optimize(kernels.optimizers, ctx, rule, numbers, items, n);
     },
     [](ExecContext* ctx, const OptimizerItem* items, int n, double* norm) {
+      const FlushDenormals mode;
       return gradient_norm(kernels.optimizers, ctx, items, n, norm);
     },
     [](ExecContext* ctx, const TensorView* tensors, int n, double factor) {
+      const FlushDenormals mode;
       return scale(kernels.optimizers, ctx, tensors, n, factor);
     },
     [](ExecContext* ctx, const TensorView* tensors, int n, double limit) {
+      const FlushDenormals mode;
       return clip(kernels.optimizers, ctx, tensors, n, limit);
     },
     [](ExecContext* ctx, const TensorView* y, const TensorView* x) {
+      const FlushDenormals mode;
       return accumulate(kernels.optimizers, ctx, y, x);
     },
 };

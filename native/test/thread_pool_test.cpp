@@ -1,6 +1,6 @@
-// Tests of the thread pool: every task once under stress, nested runs, resizing, joining, the
-// floating-point control word, the default thread count,
-// where workers wake up; prints the round trip of an empty run.
+// Tests of the thread pool: every task once under stress, nested and concurrent runs, resizing,
+// joining, the floating-point control word, the default thread count, where workers wake up; prints
+// the round trip of an empty run.
 #include "../core/thread_pool.h"
 
 #include <stdio.h>
@@ -115,19 +115,45 @@ void create_and_destroy() {
   check(ran.load() == 800, "destructor joins after any number of runs", ran.load());
 }
 
-// Two threads sharing a pool: one of them gets the workers, the other runs inline.
+// Several threads sharing a pool: one of them gets the workers, the others run inline; what they
+// compute is the same. Each sums its own numbers by tasks, so that a task lost, doubled or handed
+// to the wrong caller shows.
 void shared_by_threads() {
-  tg::ThreadPool pool(2);
-  tg::parallel(pool, 2, [](int64_t) {});
-  std::atomic<int64_t> total{0};
-  auto user = [&] {
-    for (int round = 0; round < 500; ++round)
-      tg::parallel(pool, 10, [&](int64_t) { total.fetch_add(1); });
+  constexpr int kUsers = 4, kTasks = 10, kRounds = 500;
+  tg::ThreadPool pool(3);
+  std::atomic<int64_t> wrong{0};
+  const auto use = [&](int64_t user) {
+    for (int64_t round = 0; round < kRounds; ++round) {
+      int64_t out[kTasks] = {};  // plain: a task run twice at once is also a data race
+      tg::parallel(pool, kTasks, [&](int64_t i) { out[i] += user * 1000000 + round * 100 + i; });
+      for (int64_t i = 0; i < kTasks; ++i)
+        if (out[i] != user * 1000000 + round * 100 + i) wrong.fetch_add(1);
+    }
   };
-  std::thread a(user), b(user);
-  a.join();
-  b.join();
-  check(total.load() == 10000, "concurrent callers", total.load());
+  std::vector<std::thread> users;
+  for (int user = 0; user < kUsers; ++user) users.emplace_back(use, user);
+  for (std::thread& user : users) user.join();
+  check(wrong.load() == 0, "concurrent callers", wrong.load());
+}
+
+// Whoever finds the pool taken does not wait for it.
+void taken_pool_does_not_block() {
+  tg::ThreadPool pool(2);
+  std::atomic<bool> release{false};
+  std::atomic<int> held{0};
+  std::thread holder([&] {
+    tg::parallel(pool, 2, [&](int64_t) {
+      held.fetch_add(1);
+      while (!release.load()) usleep(100);
+    });
+  });
+  while (held.load() == 0) usleep(100);
+  const std::thread::id here = std::this_thread::get_id();
+  int inline_tasks = 0;
+  tg::parallel(pool, 5, [&](int64_t) { inline_tasks += std::this_thread::get_id() == here; });
+  check(inline_tasks == 5, "a second caller runs its tasks itself", inline_tasks);
+  release.store(true);
+  holder.join();
 }
 
 void control_word() {
@@ -213,6 +239,7 @@ int main() {
   resizing();
   create_and_destroy();
   shared_by_threads();
+  taken_pool_does_not_block();
   control_word();
   thread_count();
   woken_elsewhere();

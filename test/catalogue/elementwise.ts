@@ -12,6 +12,7 @@ import {
   call,
   count,
   expectClose,
+  flushed,
   make,
   mismatch,
   sample,
@@ -58,14 +59,10 @@ function expectElements(
     // Attributes are rounded to the dtype before the kernel uses them.
     const [p0, p1] =
       dtype === 'float32' ? [Math.fround(p[0]!), Math.fround(p[1]!)] : [p[0]!, p[1]!];
-    const wanted = ref.f(x[i]!, y[i]!, p0, p1);
-    const why = mismatch(
-      d[i]!,
-      wanted,
-      dtype,
-      ULPS[dtype],
-      ref.scale?.(x[i]!, y[i]!) ?? Math.abs(wanted),
-    );
+    const a = flushed(x[i]!, dtype);
+    const b = flushed(y[i]!, dtype);
+    const wanted = ref.f(a, b, p0, p1);
+    const why = mismatch(d[i]!, wanted, dtype, ULPS[dtype], ref.scale?.(a, b) ?? Math.abs(wanted));
     if (why && !(ref.anyZero && d[i] === 0 && wanted === 0))
       expect.fail(
         `${op.name} ${dtype} at index ${i} of ${x.length}, x = ${Object.is(x[i], -0) ? '-0' : x[i]}, y = ${y[i]}: ${why}`,

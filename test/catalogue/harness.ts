@@ -138,11 +138,17 @@ export function traced<T>(fn: () => T): { result: T; kernels: NativeTrace[] } {
 }
 
 export const EPS = { float64: 2 ** -52, float32: 2 ** -23 } as const;
-export const DENORMAL = { float64: 5e-324, float32: 2 ** -149 } as const;
+const SMALLEST_NORMAL = { float64: 2 ** -1022, float32: 2 ** -126 } as const;
+/** The number as kernels read it: denormals are zeros of their sign. */
+export const flushed = (v: number, dtype: DType): number =>
+  (dtype === 'float32' || dtype === 'float64') && Math.abs(v) < SMALLEST_NORMAL[dtype] ? v * 0 : v;
 export const rounded = (v: number, dtype: DType): number =>
   dtype === 'float32' ? Math.fround(v) : v;
 
-/** Why got is no rounding of wanted, or null. Zeros must agree in sign, NaN with NaN, infinities exactly. */
+/**
+ * Why got is no rounding of wanted, or null. Zeros must agree in sign, NaN with NaN, infinities exactly. A
+ * denormal on the way counts as zero: the smallest normal number is the least error.
+ */
 export function mismatch(
   got: number,
   wanted: number,
@@ -160,7 +166,7 @@ export function mismatch(
     (got === 0 && r === 0)
   )
     return `got ${Object.is(got, -0) ? '-0' : got}, expected ${Object.is(r, -0) ? '-0' : r}`;
-  const tolerance = ulps * EPS[dtype] * scale + 2 * DENORMAL[dtype];
+  const tolerance = ulps * EPS[dtype] * scale + SMALLEST_NORMAL[dtype];
   return Math.abs(got - wanted) <= tolerance
     ? null
     : `got ${got}, expected ${wanted} (off by ${Math.abs(got - wanted) / (EPS[dtype] * Math.abs(wanted))} eps)`;

@@ -97,9 +97,11 @@ TG_INLINE V<double> sincos(V<double> x) {
 TG_INLINE V<double> sin(V<double> x) { return select(x == V<double>(0), x, sincos<0>(x)); }
 TG_INLINE V<double> cos(V<double> x) { return sincos<1>(x); }
 
-// Lane by lane through libm's pow, whose accuracy it has.
+// Lane by lane through libm's pow, whose accuracy it has. It looks at the bits: where denormals
+// compare equal to zero (see core/float_mode.h) it gets that zero.
 inline __attribute__((noinline)) void pow_lanes(double* x, const double* y, int n) {
-  for (int i = 0; i < n; ++i) x[i] = __builtin_pow(x[i], y[i]);
+  const auto read = [](double v) { return v == 0 ? __builtin_copysign(0.0, v) : v; };
+  for (int i = 0; i < n; ++i) x[i] = __builtin_pow(read(x[i]), read(y[i]));
 }
 TG_INLINE V<double> pow(V<double> x, V<double> y) {
   double a[V<double>::kLanes], b[V<double>::kLanes];
