@@ -41,7 +41,7 @@ napi_value published(napi_env env, Environment& self, Status status, uint32_t sl
                      napi_value owner) {
   if (status != Status::ok) return self.raise(env, status);
   const Tensor& tensor = self.engine().table().at(slot);
-  return self.publish(env, slot, owner, tensor.storage->users > 1);
+  return self.publish(env, slot, owner, tensor.storage->viewed());
 }
 
 }  // namespace

@@ -78,7 +78,7 @@ napi_value describe(napi_env env, napi_callback_info info) {
   Tensor* tensor;
   const Status status = self.engine().find("shape", handle, &tensor);
   if (status != Status::ok) return self.raise(env, status);
-  self.describe(tensor->view, tensor->storage->users > 1);
+  self.describe(tensor->view, tensor->storage->viewed());
   return undefined(env);
 }
 

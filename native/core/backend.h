@@ -1,7 +1,7 @@
 // What a device is to the rest: a table of functions. The CPU's is compiled in; others are loaded.
 #pragma once
 
-#include "op.h"
+#include "chain.h"
 #include "optimizer.h"
 
 namespace tg {
@@ -37,6 +37,8 @@ struct Backend {
   uint32_t abi;
   const char* name;  // "cpu"
   Status (*run)(ExecContext*, const OpCall*);
+  // Elementwise ops chunk by chunk, on the result of a product if the chain has a root.
+  Status (*run_chain)(ExecContext*, const ChainCall*);
   // Applies optimizer rule `rule` (see schema/optimizers.h) with its numbers to all items.
   Status (*optimize)(ExecContext*, int rule, const double* numbers, const OptimizerItem* items,
                      int n);

@@ -20,7 +20,10 @@ struct Storage {
   ProgramLock* writer;  // the running program that writes to it; null if there is none
   uint32_t readers;     // running programs that read it and do not write to it
   int32_t value;        // symbolic: which value of the program it stands for
-  bool symbolic;        // stands for a value of a program that is being recorded: data is null
+  bool symbolic;        // stands for a value of a program that is being recorded, which is one user
+
+  // Whether several tensors look at it.
+  bool viewed() const { return users > (symbolic ? 2 : 1); }
 };
 
 class StoragePool {

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "../core/float_mode.h"
+#include "chain.h"
 #include "elementwise.h"
 #include "convolution.h"
 #include "cpu_features.h"
@@ -116,6 +117,12 @@ constexpr Backend kBackend = {
     [](ExecContext* ctx, const OpCall* call) {
       const FlushDenormals mode;
       return run(kernels, ctx, *call);
+    },
+    [](ExecContext* ctx, const ChainCall* call) {
+      const FlushDenormals mode;
+      ctx->trace = {kernels.isa, name_of(call->root ? call->root->op : call->stages[0].op),
+                    name_of(call->stages[0].dtype), ""};
+      return run_chain(kernels.elementwise, kernels.gemm, ctx, *call);
     },
     [](ExecContext* ctx, int rule, const double* numbers, const OptimizerItem* items, int n) {
       const FlushDenormals mode;

@@ -76,7 +76,7 @@ Status short_of_memory(ExecContext* ctx, const OpCall& call, size_t bytes) {
 
 template <class T>
 Status run(const GemmTable& table, ExecContext* ctx, const OpCall& call, Matrices a,
-           const Matrices& b, const TensorView* bias) {
+           const Matrices& b, const TensorView* bias, const GemmFinish<T>& finish) {
   Shape batch;
   if (b.batch.ndim == 0 && a.batch.ndim > 0) {
     Matrices folded = a;
@@ -95,6 +95,7 @@ Status run(const GemmTable& table, ExecContext* ctx, const OpCall& call, Matrice
   args.b_col = b.column_stride;
   args.c = static_cast<T*>(call.out.data);
   args.c_row = b.columns;
+  args.finish = finish;
   const int64_t count = batch.count();
   if (count == 0) return Status::ok;
 
@@ -130,13 +131,15 @@ Status run(const GemmTable& table, ExecContext* ctx, const OpCall& call, Matrice
 
 }  // namespace
 
-Status run_matmul(const GemmTable& table, ExecContext* ctx, const OpCall& call) {
+Status run_matmul(const GemmTable& table, ExecContext* ctx, const OpCall& call,
+                  const GemmFinish<float>& f32, const GemmFinish<double>& f64) {
   const Matrices a = matrices(call.in[0], true), b = matrices(call.in[1], false);
-  return call.out.dtype == DType::float32 ? run<float>(table, ctx, call, a, b, nullptr)
-                                          : run<double>(table, ctx, call, a, b, nullptr);
+  return call.out.dtype == DType::float32 ? run<float>(table, ctx, call, a, b, nullptr, f32)
+                                          : run<double>(table, ctx, call, a, b, nullptr, f64);
 }
 
-Status run_linear(const GemmTable& table, ExecContext* ctx, const OpCall& call) {
+Status run_linear(const GemmTable& table, ExecContext* ctx, const OpCall& call,
+                  const GemmFinish<float>& f32, const GemmFinish<double>& f64) {
   const Matrices x = matrices(call.in[0], true);
   Matrices w = matrices(call.in[1], false);  // [out, in], used as its transpose
   const int64_t rows = w.rows, row_stride = w.row_stride;
@@ -144,8 +147,8 @@ Status run_linear(const GemmTable& table, ExecContext* ctx, const OpCall& call) 
   w.row_stride = w.column_stride;
   w.columns = rows;
   w.column_stride = row_stride;
-  return call.out.dtype == DType::float32 ? run<float>(table, ctx, call, x, w, &call.in[2])
-                                          : run<double>(table, ctx, call, x, w, &call.in[2]);
+  return call.out.dtype == DType::float32 ? run<float>(table, ctx, call, x, w, &call.in[2], f32)
+                                          : run<double>(table, ctx, call, x, w, &call.in[2], f64);
 }
 
 }  // namespace tg::cpu

@@ -48,6 +48,22 @@ void append_list(std::string& json, const Graph& graph, const std::vector<Operan
   json += "]";
 }
 
+void append_instruction(std::string& json, const Graph& graph, const Instruction& i, bool setup) {
+  json += std::string("{\"name\":\"") + i.name() + "\",\"setup\":" + (setup ? "true" : "false");
+  if (i.kind == Instruction::Kind::op) {
+    json += ",\"out\":";
+    append_operand(json, graph, i.out);
+  }
+  json += ",\"in\":";
+  append_list(json, graph, i.in);
+  json += ",\"parts\":[";
+  for (size_t k = 0; k < i.parts.size(); ++k) {
+    if (k) json += ",";
+    append_instruction(json, graph, i.parts[k], setup);
+  }
+  json += "]}";
+}
+
 }  // namespace
 
 std::string describe(const Graph& graph, const Plan* plan) {
@@ -55,20 +71,12 @@ std::string describe(const Graph& graph, const Plan* plan) {
   bool first = true;
   for (const std::vector<Instruction>* list : {&graph.setup, &graph.body})
     for (const Instruction& i : *list) {
-      json += first ? "\n{" : ",\n{";
+      json += first ? "\n" : ",\n";
       first = false;
-      json += std::string("\"name\":\"") + i.name() + "\",\"setup\":" +
-              (list == &graph.setup ? "true" : "false");
-      if (i.kind == Instruction::Kind::op) {
-        json += ",\"out\":";
-        append_operand(json, graph, i.out);
-      }
-      json += ",\"in\":";
-      append_list(json, graph, i.in);
-      json += "}";
+      append_instruction(json, graph, i, list == &graph.setup);
     }
   json += "],\"values\":[";
-  constexpr const char* kKinds[] = {"external", "input", "computed"};
+  constexpr const char* kKinds[] = {"external", "input", "computed", "passing"};
   for (size_t v = 0; v < graph.values.size(); ++v) {
     const Value& value = graph.values[v];
     json += v ? ",{" : "{";

@@ -22,6 +22,8 @@ const char* Instruction::name() const {
   switch (kind) {
     case Kind::op:
       return name_of(op);
+    case Kind::chain:
+      return "chain";
     case Kind::optimize:
       return kOptimizerInfo[rule].name;
     case Kind::accumulate:

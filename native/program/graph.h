@@ -16,6 +16,7 @@ struct Value {
     external,  // a tensor that exists outside: parameters, optimizer state, constants
     input,     // filled before each step
     computed,  // lives in the arena, from its first write to its last use
+    passing,   // between two ops of a chain: never in memory
   };
   Kind kind;
   // computed: stays valid from step to step, for it is written once, before the first.
@@ -34,7 +35,7 @@ struct Operand {
 };
 
 struct Instruction {
-  enum class Kind : uint8_t { op, optimize, accumulate, assign, clip_norm, clip_value };
+  enum class Kind : uint8_t { op, chain, optimize, accumulate, assign, clip_norm, clip_value };
   Kind kind = Kind::op;
   Op op = kOps;            // op
   Attrs attrs;             // op
@@ -46,6 +47,7 @@ struct Instruction {
   std::vector<Operand> in;  // optimize: parameter, gradient, states for each; else what is read,
                             // or for accumulate and assign: target, source; clip: all tensors
   Operand out;              // op
+  std::vector<Instruction> parts;  // chain: ops, a product first if there is one
 
   const char* name() const;
 };
@@ -110,6 +112,7 @@ class Graph final : public Recorder {
 // is both.
 template <class F>
 void for_reads(const Instruction& i, F&& f) {
+  for (const Instruction& part : i.parts) for_reads(part, f);
   const size_t first = i.kind == Instruction::Kind::assign ? 1 : 0;
   for (size_t k = first; k < i.in.size(); ++k)
     if (i.in[k].value >= 0) f(i.in[k]);
@@ -119,6 +122,9 @@ void for_writes(const Instruction& i, F&& f) {
   switch (i.kind) {
     case Instruction::Kind::op:
       f(i.out);
+      break;
+    case Instruction::Kind::chain:
+      for (const Instruction& part : i.parts) f(part.out);
       break;
     case Instruction::Kind::accumulate:
     case Instruction::Kind::assign:

@@ -53,4 +53,22 @@ void drop_dead(Graph& graph) {
   sweep(graph.setup);
 }
 
+bool is_elementwise(Op op) {
+  switch (op) {
+#define TG_UNARY(name, types, keeps, forward, dx, attrs, doc) \
+  case op_##name:                                             \
+  case op_##name##_dx:
+#define TG_BINARY(name, types, keeps, forward, dx, dy, attrs, doc) \
+  case op_##name:                                                  \
+  case op_##name##_dx:                                             \
+  case op_##name##_dy:
+#define TG_COMPARE(name, forward, doc) case op_##name:
+#include "../schema/ops.h"
+    case op_where:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace tg::program

@@ -11,4 +11,11 @@ void hoist_constants(Graph& graph);
 // Drops instructions that neither write to anything outside nor lead to an output.
 void drop_dead(Graph& graph);
 
+// Joins elementwise ops on one shape into chains that run tile by tile, behind the product whose
+// result they read if there is one. What only the chain needs is never stored.
+void fuse_chains(Graph& graph);
+
+// Whether an op computes each element of its result from the same element of its operands alone.
+bool is_elementwise(Op op);
+
 }  // namespace tg::program

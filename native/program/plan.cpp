@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "passes.h"
+
 namespace tg::program {
 
 namespace {
@@ -16,6 +18,7 @@ void find_lifetimes(const Graph& graph, Plan& plan) {
   plan.first.assign(graph.values.size(), end + 1);
   plan.last.assign(graph.values.size(), -2);
   const auto touch = [&](int value, int at) {
+    if (graph.values[static_cast<size_t>(value)].kind == Value::Kind::passing) return;
     int &first = plan.first[static_cast<size_t>(value)], &last = plan.last[static_cast<size_t>(value)];
     if (at < first) first = at;
     if (at > last) last = at;
@@ -40,41 +43,86 @@ void find_lifetimes(const Graph& graph, Plan& plan) {
 }
 
 // Lets results take over the memory of operands that die with them: over[v] is whose.
-std::vector<int> find_in_place(const Graph& graph, const Plan& plan) {
-  std::vector<int> over(graph.values.size(), -1);
-  for (size_t k = 0; k < graph.body.size(); ++k) {
-    const Instruction& i = graph.body[k];
-    if (i.kind != Instruction::Kind::op || !is_elementwise(i.op)) continue;
-    const size_t out = static_cast<size_t>(i.out.value);
-    for (const Operand& o : i.in) {
-      if (o.value < 0) continue;
-      const size_t in = static_cast<size_t>(o.value);
-      const Value& value = graph.values[in];
-      if (value.kind != Value::Kind::computed || value.constant ||
-          plan.last[in] != static_cast<int>(k) || plan.first[out] != static_cast<int>(k))
-        continue;
-      // Exactly the same bytes, so that each chunk is read before it is written.
-      if (o.view.data || value.bytes != graph.values[out].bytes ||
-          o.view.dtype != i.out.view.dtype || o.view.shape != i.out.view.shape ||
-          !o.view.contiguous() || !i.out.view.contiguous())
-        continue;
-      // Another operand may look at the same memory in another order.
-      int uses = 0;
-      for (const Operand& other : i.in) uses += other.value == o.value;
-      if (uses > 1) continue;
-      over[out] = o.value;
-      break;
+class InPlace {
+ public:
+  InPlace(const Graph& graph, const Plan& plan)
+      : over(graph.values.size(), -1), graph_(graph), plan_(plan) {}
+
+  std::vector<int> over;
+
+  void visit(const Instruction& i, int at) {
+    if (i.kind == Instruction::Kind::op && is_elementwise(i.op)) {
+      visit_parts(&i, 1, at);
+    } else if (i.kind == Instruction::Kind::chain) {
+      visit_parts(i.parts.data(), i.parts.size(), at);
     }
   }
-  return over;
-}
+
+ private:
+  void visit_parts(const Instruction* parts, size_t n, int at) {
+    std::vector<int> taken;
+    for (size_t s = 0; s < n; ++s) {
+      const Operand& out = parts[s].out;
+      if (!is_elementwise(parts[s].op) ||
+          graph_.values[static_cast<size_t>(out.value)].kind != Value::Kind::computed ||
+          plan_.first[static_cast<size_t>(out.value)] != at)
+        continue;
+      for (size_t from = 0; from <= s && over[static_cast<size_t>(out.value)] < 0; ++from)
+        for (const Operand& o : candidates(parts[from], from < s)) {
+          if (!fits(o, out, at) || !read_last(parts, n, s, o)) continue;
+          bool free = true;
+          for (int t : taken) free = free && t != o.value;
+          if (!free) continue;
+          over[static_cast<size_t>(out.value)] = o.value;
+          taken.push_back(o.value);
+          break;
+        }
+    }
+  }
+
+  // The product's result, and what stages read.
+  static std::vector<Operand> candidates(const Instruction& part, bool earlier) {
+    if (!is_elementwise(part.op)) return {part.out};
+    return earlier ? std::vector<Operand>{} : part.in;
+  }
+
+  // Exactly the same bytes, so that each chunk is read before it is written.
+  bool fits(const Operand& o, const Operand& out, int at) const {
+    if (o.value < 0) return false;
+    const size_t in = static_cast<size_t>(o.value);
+    const Value& value = graph_.values[in];
+    return value.kind == Value::Kind::computed && !value.constant && plan_.last[in] == at &&
+           !o.view.data && value.bytes == graph_.values[static_cast<size_t>(out.value)].bytes &&
+           o.view.dtype == out.view.dtype && o.view.shape == out.view.shape &&
+           o.view.contiguous() && out.view.contiguous();
+  }
+
+  // Whether stage s is the last to read the value, and all read it as it lies; no product reads it.
+  static bool read_last(const Instruction* parts, size_t n, size_t s, const Operand& wanted) {
+    for (size_t k = 0; k < n; ++k) {
+      for (const Operand& o : parts[k].in) {
+        if (o.value != wanted.value) continue;
+        if (k > s || !is_elementwise(parts[k].op) || o.view.data || !o.view.contiguous() ||
+            o.view.shape != wanted.view.shape)
+          return false;
+      }
+    }
+    return true;
+  }
+
+  const Graph& graph_;
+  const Plan& plan_;
+};
 
 }  // namespace
 
 Plan make_plan(const Graph& graph) {
   Plan plan;
   find_lifetimes(graph, plan);
-  const std::vector<int> over = find_in_place(graph, plan);
+  InPlace in_place(graph, plan);
+  for (size_t k = 0; k < graph.body.size(); ++k)
+    in_place.visit(graph.body[k], static_cast<int>(k));
+  const std::vector<int>& over = in_place.over;
   const size_t n = graph.values.size();
   plan.offset.assign(n, 0);
 
@@ -129,24 +177,6 @@ Plan make_plan(const Graph& graph) {
     if (b >= 0) plan.offset[v] = blocks[static_cast<size_t>(b)].offset;
   }
   return plan;
-}
-
-bool is_elementwise(Op op) {
-  switch (op) {
-#define TG_UNARY(name, types, keeps, forward, dx, attrs, doc) \
-  case op_##name:                                             \
-  case op_##name##_dx:
-#define TG_BINARY(name, types, keeps, forward, dx, dy, attrs, doc) \
-  case op_##name:                                                  \
-  case op_##name##_dx:                                             \
-  case op_##name##_dy:
-#define TG_COMPARE(name, forward, doc) case op_##name:
-#include "../schema/ops.h"
-    case op_where:
-      return true;
-    default:
-      return false;
-  }
 }
 
 }  // namespace tg::program

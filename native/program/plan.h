@@ -17,7 +17,4 @@ struct Plan {
 // Ops that write their result over an operand which nobody needs afterwards do so.
 Plan make_plan(const Graph& graph);
 
-// Whether an op computes each element of its result from the same element of its operands alone.
-bool is_elementwise(Op op);
-
 }  // namespace tg::program

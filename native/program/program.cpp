@@ -35,6 +35,7 @@ std::unique_ptr<Program> Program::make(Engine& engine, std::unique_ptr<Graph> gr
   self->recorded_ = describe(g, nullptr);
   hoist_constants(g);
   drop_dead(g);
+  fuse_chains(g);
   self->plan_ = make_plan(g);
   self->written_.assign(g.values.size(), false);
   for (const Instruction& i : g.body)
@@ -92,18 +93,59 @@ void* Program::address(const Operand& o) const {
   return base + reinterpret_cast<uintptr_t>(o.view.data);
 }
 
+TensorView Program::resolved(const Operand& o) const {
+  TensorView view = o.view;
+  view.data = address(o);
+  return view;
+}
+
+int Program::prepare_chain(const Instruction& i) {
+  std::unique_ptr<Chain> chain(new Chain{});
+  const bool rooted = !is_elementwise(i.parts[0].op);
+  if (rooted) {
+    const Instruction& root = i.parts[0];
+    for (const Operand& o : root.in) chain->root_in.push_back(resolved(o));
+    chain->root = {root.op, chain->root_in.data(), static_cast<int>(root.in.size()),
+                   resolved(root.out), root.attrs};
+  }
+  for (size_t s = rooted; s < i.parts.size(); ++s) {
+    const Instruction& part = i.parts[s];
+    ChainStage stage = {};
+    stage.op = part.op;
+    stage.dtype = part.in[part.op == op_where ? 1 : 0].view.dtype;
+    stage.out_dtype = part.out.view.dtype;
+    stage.n_in = static_cast<int>(part.in.size());
+    for (int k = 0; k < 4; ++k) stage.p[k] = part.attrs.p[k];
+    for (size_t k = 0; k < part.in.size(); ++k) {
+      const Operand& o = part.in[k];
+      int from = static_cast<int>(chain->operands.size());
+      for (size_t earlier = 0; earlier < s && o.value >= 0; ++earlier)
+        if (i.parts[earlier].out.value == o.value)
+          from = ~(rooted && earlier == 0 ? kMaxChain : static_cast<int>(earlier - rooted));
+      if (from >= 0) chain->operands.push_back(resolved(o));
+      stage.in[k] = from;
+    }
+    const bool stored =
+        graph_->values[static_cast<size_t>(part.out.value)].kind != Value::Kind::passing;
+    stage.out = stored ? address(part.out) : nullptr;
+    chain->stages.push_back(stage);
+  }
+  chain->call = {rooted ? &chain->root : nullptr,
+                 i.parts[0].out.view.shape,
+                 chain->operands.data(),
+                 static_cast<int>(chain->operands.size()),
+                 chain->stages.data(),
+                 static_cast<int>(chain->stages.size())};
+  chains_.push_back(std::move(chain));
+  return static_cast<int>(chains_.size()) - 1;
+}
+
 Program::Call Program::prepare(const Instruction& i) {
   Call call{{i.op, nullptr, static_cast<int>(i.in.size()), {}, i.attrs}, views_.size(),
-            items_.size(), 0};
-  for (const Operand& o : i.in) {
-    TensorView view = o.view;
-    view.data = address(o);
-    views_.push_back(view);
-  }
-  if (i.kind == Instruction::Kind::op) {
-    call.op.out = i.out.view;
-    call.op.out.data = address(i.out);
-  }
+            items_.size(), 0, -1};
+  for (const Operand& o : i.in) views_.push_back(resolved(o));
+  if (i.kind == Instruction::Kind::op) call.op.out = resolved(i.out);
+  if (i.kind == Instruction::Kind::chain) call.chain = prepare_chain(i);
   const TensorView* in = views_.data() + call.views;
   if (i.kind == Instruction::Kind::optimize) {
     const size_t each = 2 + static_cast<size_t>(kOptimizerInfo[i.rule].states);
@@ -124,6 +166,7 @@ void Program::prepare() {
   calls_.clear();
   views_.clear();
   items_.clear();
+  chains_.clear();
   for (const Instruction& i : graph_->body) calls_.push_back(prepare(i));
   for (Call& call : calls_) call.op.in = views_.data() + call.views;
 }
@@ -141,9 +184,7 @@ Status Program::check() {
 }
 
 TensorView Program::output(size_t i) const {
-  TensorView view = graph_->outputs[i].view;
-  view.data = address(graph_->outputs[i]);
-  return view;
+  return resolved(graph_->outputs[i]);
 }
 
 Status Program::run(const Instruction& i, Call& call, const StepArguments& arguments,
@@ -158,6 +199,8 @@ Status Program::run(const Instruction& i, Call& call, const StepArguments& argum
         call.op.attrs.stream = arguments.stream + static_cast<uint64_t>(i.stream);
       }
       return backend.run(&context_, &call.op);
+    case Instruction::Kind::chain:
+      return backend.run_chain(&context_, &chains_[static_cast<size_t>(call.chain)]->call);
     case Instruction::Kind::accumulate:
       return backend.accumulate(&context_, &in[0], &in[1]);
     case Instruction::Kind::assign:
@@ -248,7 +291,7 @@ void Program::restore_early_writes() {
     std::memcpy(graph_->values[b.value].storage->data, b.bytes.data(), b.bytes.size());
 }
 
-bool Program::first_nonfinite(const TensorView& view) const {
+bool Program::has_nonfinite(const TensorView& view) {
   int order[kMaxDims];
   if (!is_float(view.dtype) || !view.dense(order)) return false;
   const int64_t n = view.shape.count();
@@ -264,30 +307,29 @@ bool Program::first_nonfinite(const TensorView& view) const {
 // Runs the part before the loss again, looking at each result: inputs are still in place, and
 // nothing outside has changed.
 Status Program::name_culprit(const StepArguments& arguments) {
-  StepResult ignored;
-  const char* name = "an input";
-  for (size_t i = 0; i < graph_->inputs.size(); ++i) {
-    TensorView view = graph_->inputs[i].view;
-    view.data = input(i);
-    if (first_nonfinite(view)) {
-      restore_early_writes();
+  for (size_t i = 0; i < graph_->inputs.size(); ++i)
+    if (has_nonfinite(resolved(graph_->inputs[i])))
       return error_.set(Status::nonfinite,
-                        "the loss is not finite: input %zu of the step contains NaN or infinity",
+                        "the loss is not finite: input %zu of the step contains NaN or infinity; "
+                        "no parameter was changed",
                         i);
-    }
-  }
+  StepResult ignored;
   for (size_t k = 0; k < loss_at_; ++k) {
-    TG_TRY(run(graph_->body[k], calls_[k], arguments, &ignored));
-    if (graph_->body[k].kind != Instruction::Kind::op || !first_nonfinite(calls_[k].op.out))
-      continue;
-    name = graph_->body[k].name();
-    char shape[kShapeText];
-    print(calls_[k].op.out.shape, shape);
+    const Instruction& i = graph_->body[k];
+    TG_TRY(run(i, calls_[k], arguments, &ignored));
+    const Instruction* bad = nullptr;
+    for (const Instruction& part : i.parts)
+      if (!bad && graph_->values[static_cast<size_t>(part.out.value)].kind != Value::Kind::passing &&
+          has_nonfinite(resolved(part.out)))
+        bad = &part;
+    if (i.kind == Instruction::Kind::op && has_nonfinite(resolved(i.out))) bad = &i;
+    if (!bad) continue;
     restore_early_writes();
+    char shape[kShapeText];
     return error_.set(Status::nonfinite,
-                      "the loss is not finite: %s, instruction %zu of the step, was the first to "
-                      "give NaN or infinity, in its result %s; no parameter was changed",
-                      name, k, shape);
+                      "the loss is not finite: %s was the first to give NaN or infinity, in its "
+                      "result %s; no parameter was changed",
+                      bad->name(), print(bad->out.view.shape, shape));
   }
   restore_early_writes();
   return error_.set(Status::nonfinite, "the loss is not finite; no parameter was changed");

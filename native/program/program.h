@@ -62,6 +62,14 @@ class Program {
     size_t views;  // of operands, in views_
     size_t items;  // of optimizers, in items_
     int n_items;
+    int chain;  // in chains_; -1 for none
+  };
+  // Everything that a ChainCall points at.
+  struct Chain {
+    OpCall root;
+    std::vector<TensorView> root_in, operands;
+    std::vector<ChainStage> stages;
+    ChainCall call;
   };
   struct Backup {
     size_t value;
@@ -72,13 +80,15 @@ class Program {
   void* address(const Operand& o) const;
   void prepare();
   Call prepare(const Instruction& i);
+  int prepare_chain(const Instruction& i);
+  TensorView resolved(const Operand& o) const;
   Status run(const Instruction& i, Call& call, const StepArguments& arguments, StepResult* result);
   Status run_all(size_t from, size_t to, const StepArguments& arguments, StepResult* result);
   void find_loss();
   void save_early_writes();
   void restore_early_writes();
   Status name_culprit(const StepArguments& arguments);
-  bool first_nonfinite(const TensorView& view) const;
+  static bool has_nonfinite(const TensorView& view);
   static void* scratch(void* owner, size_t bytes);
 
   Engine& engine_;
@@ -88,6 +98,7 @@ class Program {
   std::vector<Call> calls_;  // of graph_->body
   std::vector<TensorView> views_;
   std::vector<OptimizerItem> items_;
+  std::vector<std::unique_ptr<Chain>> chains_;
   std::vector<bool> written_;
   std::string recorded_;
   // The loss is known after this many instructions; what is written outside before is saved.
