@@ -39,7 +39,7 @@ const FLOORS = {
     ['vjps.ts', 'losses-margin.ts', 'layers.ts'],
     ['backward.ts', 'losses.ts'],
     ['functional.ts', 'methods.ts'],
-    ['nn/*', 'optim/*', 'io/*', 'shared.ts', 'curvature/*'],
+    ['nn/*', 'optim/*', 'io/*', 'shared.ts', 'curvature/*', 'data/*', 'metrics/*'],
     ['index.ts'],
   ],
 };
