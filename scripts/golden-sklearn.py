@@ -113,13 +113,22 @@ def sizes():
 
 
 def strata():
-    """Members of each class in both parts. Shares are such that no tie is left to chance."""
+    """Members of each class in both parts, where no tie is left to chance."""
     found = []
-    for counts, test in (([50, 50, 50], 30), ([70, 20, 11], 0.3), ([5, 17, 100, 31], 0.25), ([2, 40], 0.5)):
+    for counts, test in (
+        ([50, 50, 50], 30),
+        ([70, 20, 11], 0.3),
+        ([5, 17, 100, 31], 0.25),
+        ([2, 40], 0.5),
+        ([13, 29, 7, 55, 41], 0.37),
+        ([9, 14, 33, 21, 60, 3], 0.45),
+        ([8, 19, 23, 31, 47], 40),
+    ):
         y = np.repeat(np.arange(len(counts)), counts)
-        a, b = train_test_split(y, test_size=test, stratify=y, random_state=0)
-        parts = [np.bincount(v, minlength=len(counts)).tolist() for v in (a, b)]
-        found.append({"counts": counts, "testSize": test, "parts": parts})
+        splits = [train_test_split(y, test_size=test, stratify=y, random_state=seed) for seed in range(50)]
+        parts = [[np.bincount(v, minlength=len(counts)).tolist() for v in split] for split in splits]
+        assert all(p == parts[0] for p in parts)
+        found.append({"counts": counts, "testSize": test, "parts": parts[0]})
     return found
 
 

@@ -151,6 +151,16 @@ describe('DataLoader: datasets', () => {
     expect((await settle(loader)).map((b) => numbers(b.y))).to.deep.equal(wanted);
   });
 
+  it('stacking leaves nothing but the batch, and is outside the graph', () => {
+    const parameter = tg.ones([2], { requiresGrad: true });
+    const dataset = { length: 4, get: (i: number) => ({ x: [i, i], y: i, z: parameter }) };
+    const loader = new DataLoader(dataset, { batchSize: 4 });
+    const before = tg.memory().tensors;
+    const [batch] = loader;
+    expect(tg.memory().tensors - before).to.equal(3);
+    expect([batch!.z.requiresGrad, batch!.z.isLeaf]).to.deep.equal([false, true]);
+  });
+
   it('batches are outside the graph, and not views', () => {
     const w = tg.ones([4, 2], { requiresGrad: true });
     const [batch] = new DataLoader(w, { batchSize: 4 });
@@ -407,6 +417,21 @@ describe('DataLoader: reading ahead', () => {
     );
     for (const _ of loader) break;
     expect(closed).to.equal(1);
+  });
+
+  it('a loop that is left ends when the source has cleaned up', async () => {
+    let clean = false;
+    const open = async function* () {
+      try {
+        yield 1;
+        yield await Promise.resolve(2);
+      } finally {
+        await delay(20);
+        clean = true;
+      }
+    };
+    for await (const _ of new DataLoader(open, { batchSize: 1, prefetch: 0 })) break;
+    expect(clean).to.equal(true);
   });
 
   it('batches that nobody saw are freed', async () => {

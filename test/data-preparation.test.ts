@@ -116,6 +116,9 @@ describe('trainTestSplit', () => {
     );
     expect([train, test]).to.deep.equal([upTo(7), [7, 8, 9]]);
     expect(tg.trainTestSplit).to.equal(data.trainTestSplit);
+    // A loader with the same seed shuffles in another way than the split did.
+    const order = new data.DataLoader(tg.arange(40), { shuffle: true, seed: 3 }).order(0);
+    expect([...order.subarray(0, 10)]).to.not.deep.equal(split(3));
   });
 
   const x = tg.ones([10, 2]);
@@ -153,8 +156,8 @@ describe('trainTestSplit', () => {
       'trainTestSplit: class 5 has one member only; to stratify, each class needs two at least',
     ],
     [
-      () => data.trainTestSplit(x, { testSize: 2, stratify: [0, 0, 1, 1, 2, 2, 3, 3, 4, 4] }),
-      'trainTestSplit: testSize gives 2 examples for 5 classes; to stratify, each class needs one',
+      () => data.trainTestSplit(x, { testSize: 4, stratify: [0, 0, 1, 1, 2, 2, 3, 3, 4, 4] }),
+      'trainTestSplit: testSize gives 4 examples for 5 classes; to stratify, each class needs one',
     ],
     [
       () => data.trainTestSplit(x, { shuffle: false, stratify: upTo(10).map(() => 1) }),
@@ -182,7 +185,7 @@ describe('trainTestSplit', () => {
     ],
     [
       () => new data.Pca().fit(tg.ones([3])),
-      'Pca.fit: x must be [n, features] with n ≥ 2 and at most 2048 features, got [3]',
+      'Pca.fit: x must be [n, features] with n ≥ 2 and at most 1024 features, got [3]',
     ],
     [
       () => new data.Pca({ components: 3 }).fit(tg.randn([9, 2])),
@@ -460,6 +463,12 @@ describe('augmentation', () => {
     const kept = got.filter((v, p) => v === values[p]).length;
     expect(kept).to.equal(n * channels * (height - 2) * (width - 1));
     near(data.randomErase(x, {}), values);
+    // Rows and columns are drawn independently: every cross occurs.
+    const crosses = upTo(300).map((seed) => {
+      const grid = numbers(data.randomErase(tg.ones([1, 4, 4]), { rows: 1, columns: 1, seed }));
+      return grid.join('');
+    });
+    expect(new Set(crosses).size).to.equal(16);
   });
 
   it('noise is normal', () => {

@@ -170,6 +170,15 @@ describe('metrics', () => {
     );
   });
 
+  it('a mean over classes leaves out those that neither occur nor are predicted', () => {
+    const [f, y] = [
+      [0, 2, 2, 0],
+      [0, 2, 0, 0],
+    ];
+    close(metrics.recall(f, y, { average: 'macro' }), (2 / 3 + 1) / 2);
+    close(metrics.precision(f, y, { average: 'macro', classes: 5 }), (1 + 1 / 2) / 2);
+  });
+
   it('constant targets and perfect predictions', () => {
     expect(metrics.rSquared([2, 2], [2, 2])).to.equal(1);
     expect(metrics.rSquared([2, 3], [2, 2])).to.equal(0);

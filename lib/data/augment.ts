@@ -219,7 +219,7 @@ export function randomNoise(
 
 /**
  * Bends each image like rubber: every pixel is moved by alpha times a field of uniform numbers in ± 1 that a Gaussian
- * of standard deviation sigma has smoothed. Simard, Steinkraus & Platt 2003, who take 34 and 4 for digits of 28 × 28.
+ * of standard deviation sigma has smoothed. Simard, Steinkraus & Platt 2003, who take 34 and 4 for MNIST.
  * @param x - float [n, height, width] or [n, channels, height, width]
  * @param options - `alpha` and `sigma`, in pixels
  * @throws TypeError, RangeError

@@ -15,7 +15,7 @@ const linearAlgebra = (): typeof MLMatrix =>
   (library ??= createRequire(import.meta.url)('ml-matrix') as typeof MLMatrix);
 
 /** The eigenvectors take O(features³): some ten seconds at this size. */
-const MAX_FEATURES = 2048;
+const MAX_FEATURES = 1024;
 
 export interface PcaOptions {
   /** Directions kept, those of the largest variance: min(n - 1, features) unless told. */

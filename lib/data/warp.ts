@@ -64,13 +64,31 @@ export function smooth(
     Math.exp(-((i - radius) ** 2) / (2 * sigma * sigma)),
   );
   const sum = kernel.reduce((a, b) => a + b, 0);
-  const pass = (from: Float64Array, step: number, count: number): Float64Array =>
-    from.map((_, p) => {
-      const at = Math.floor(p / step) % count; // the place along the axis with this step
+  kernel.forEach((v, i) => (kernel[i] = v / sum));
+  const once = along(field, kernel, { lines: height, next: width, count: width, step: 1 });
+  return along(once, kernel, { lines: width, next: 1, count: height, step: width });
+}
+
+/** How an axis lies in memory: `lines` of `count` entries, `step` apart; `next` from line to line. */
+interface Axis {
+  readonly lines: number;
+  readonly next: number;
+  readonly count: number;
+  readonly step: number;
+}
+
+/** Convolves every line along an axis. */
+function along(field: Float64Array, kernel: Float64Array, axis: Axis): Float64Array {
+  const { lines, next, count, step } = axis;
+  const radius = (kernel.length - 1) / 2;
+  const out = new Float64Array(field.length);
+  for (let line = 0; line < lines; ++line)
+    for (let i = 0; i < count; ++i) {
+      const last = Math.min(count - 1, i + radius);
       let total = 0;
-      for (let k = Math.max(-radius, -at); k <= Math.min(radius, count - 1 - at); ++k)
-        total += kernel[k + radius]! * from[p + k * step]!;
-      return total / sum;
-    });
-  return pass(pass(field, 1, width), width, height);
+      for (let j = Math.max(0, i - radius); j <= last; ++j)
+        total += kernel[j - i + radius]! * field[line * next + j * step]!;
+      out[line * next + i * step] = total;
+    }
+  return out;
 }
