@@ -199,6 +199,22 @@ export function tensor(
   return finish(fromData(values, shape, dtype), given);
 }
 
+/** @internal As {@link tensor}, for another function's argument: its errors name that. */
+export function tensorFor(
+  op: string,
+  argument: string,
+  data: unknown,
+  options?: TensorOptions & { shape?: readonly number[] },
+): Tensor {
+  try {
+    return tensor(data as TensorData, options);
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    const Kind = error instanceof TypeError ? TypeError : RangeError;
+    throw new Kind(error.message.replace(/^tensor: /, `${op}: ${argument}: `), { cause: error });
+  }
+}
+
 /** @internal A tensor of an array of its dtype that nobody else has seen, so that no copy is needed first. */
 export function fromData(values: DataArray, shape: readonly number[], dtype: DType): Tensor {
   const box = native.mailbox;

@@ -33,7 +33,10 @@ export {
   proximalGradient,
 } from './curvature/index.js';
 export type * from './curvature/index.js';
-export { compile, type CompiledFunction, type CompileOptions, type RunOptions } from './compile.js';
+export { compile } from './compile/index.js';
+export type * from './compile/index.js';
+export * as data from './data/index.js';
+export { trainTestSplit } from './data/split.js';
 export { TapegradError } from './errors.js';
 export {
   grad,
@@ -47,6 +50,7 @@ export * as io from './io/index.js';
 export { batchNorm, dropout, embedding, maxout, type BatchNormOptions } from './layers.js';
 export * as losses from './losses.js';
 export { isa, memory, numThreads, setNumThreads, type MemoryInfo } from './memory.js';
+export * as metrics from './metrics/index.js';
 export type { NestedArray } from './methods.js';
 export * as nn from './nn/index.js';
 export * from './ops.gen.js';

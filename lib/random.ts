@@ -98,18 +98,30 @@ export function randint(
   return random('randint', OPS.randint, shape, low, high, given);
 }
 
-/** A random order of 0 … n - 1 as int32, by Fisher and Yates. @throws TypeError, RangeError */
-export function permutation(n: number): Int32Array {
-  checkNumber('permutation', 'n', n, { min: 0, max: 2 ** 31 - 1, integer: true });
-  const order = Int32Array.from({ length: n }, (_, i) => i);
-  const draws = random('permutation', OPS.uniform, [n], 0, 1, { dtype: 'float64' });
-  const u = draws.dataSync();
+/** @internal n uniform float64 numbers in [0, 1), a function of the key alone; the first m are those of any n ≥ m. */
+export function uniforms(n: number, key: readonly [seed: number, stream: number]): Float64Array {
+  const draws = execute(OPS.uniform.code, [], [1, n, dtypeCode('rand', 'float64'), 0, 1, ...key]);
+  const u = draws.dataSync() as Float64Array;
   draws.dispose();
-  for (let i = n - 1; i > 0; --i) {
+  return u;
+}
+
+/** @internal Shuffles in place by Fisher and Yates, with one number of [0, 1) per entry; returns the order. */
+export function shuffle(order: Int32Array, u: Float64Array): Int32Array {
+  for (let i = order.length - 1; i > 0; --i) {
     const j = Math.floor(u[i]! * (i + 1));
     const t = order[i]!;
     order[i] = order[j]!;
     order[j] = t;
   }
   return order;
+}
+
+/** A random order of 0 … n - 1 as int32, by Fisher and Yates. @throws TypeError, RangeError */
+export function permutation(n: number): Int32Array {
+  checkNumber('permutation', 'n', n, { min: 0, max: 2 ** 31 - 1, integer: true });
+  return shuffle(
+    Int32Array.from({ length: n }, (_, i) => i),
+    uniforms(n, nextKey()),
+  );
 }

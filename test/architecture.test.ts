@@ -41,9 +41,8 @@ const FLOORS = {
     ['vjps.ts', 'losses-margin.ts', 'layers.ts'],
     ['backward.ts', 'losses.ts'],
     ['functional.ts', 'methods.ts'],
-    ['nn/*', 'optim/*', 'io/*', 'shared.ts', 'curvature/*'],
-    ['program.ts'],
-    ['compile.ts'],
+    ['nn/*', 'optim/*', 'io/*', 'shared.ts', 'curvature/*', 'data/*', 'metrics/*'],
+    ['compile/*'],
     ['index.ts'],
   ],
 };

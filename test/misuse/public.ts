@@ -59,6 +59,9 @@ function judge(target: Target, what: string, error: unknown, foreign: boolean): 
     );
 }
 
+/** Classes whose objects own tensors until they are disposed of. */
+const HOLDERS = [tg.data.DataLoader, tg.data.Standardizer, tg.data.Pca];
+
 /** Frees what a call made for keeps: parameters, gradients, states. */
 function free(value: unknown, depth = 0): void {
   if (tg.isTensor(value)) {
@@ -68,6 +71,8 @@ function free(value: unknown, depth = 0): void {
   } else if (value instanceof tg.nn.Module || value instanceof tg.optim.Optimizer) {
     if (value instanceof tg.optim.Optimizer) value.parameters.forEach((p) => free(p));
     value.dispose();
+  } else if (HOLDERS.some((holder) => value instanceof holder)) {
+    (value as Disposable)[Symbol.dispose]();
   } else if (Array.isArray(value) && value.length < 100 && depth < 3) {
     value.forEach((v) => free(v, depth + 1));
   }

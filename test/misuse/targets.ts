@@ -33,6 +33,8 @@ const parameters = (): tg.Tensor[] => {
   return [p];
 };
 const byAxis = { axis: 0 };
+const labels = (): tg.Tensor => tg.tensor(Int32Array.of(0, 1));
+const images = (): tg.Tensor => tg.ones([2, 3, 4]);
 const f = (x: unknown): tg.Tensor => (x as tg.Tensor).mul(x as tg.Tensor).sum();
 
 /** Arguments that do, where two tensors do not. */
@@ -161,6 +163,35 @@ const TEMPLATES: Readonly<Record<string, () => unknown[]>> = {
   classifyCriticalPoint: () => [f, tg.zeros([2, 3]), {}],
   logBarrier: () => [f, tg.tensor([[1], [-1]]), tg.ones([2]), {}],
   minimize: () => [scalarLoss()],
+  DataLoader: () => [{ x: t(), y: tg.tensor(Int32Array.of(0, 1)) }, { batchSize: 1 }],
+  order: () => [1],
+  load: () => [{ epoch: 0, position: 1 }],
+  classBalanced: () => [labels(), {}],
+  weighted: () => [labels(), {}],
+  sequential: () => [],
+  random: () => [],
+  largestErrorFirst: () => [{}],
+  trainTestSplit: () => [{ x: t(), y: labels() }, {}],
+  oneHot: () => [labels(), 3],
+  Standardizer: () => [{}],
+  Pca: () => [{}],
+  fit: () => [t()],
+  transform: () => [t()],
+  randomFlip: () => [images(), {}],
+  randomRotate: () => [images(), { degrees: 9 }],
+  randomShift: () => [images(), { pixels: 1 }],
+  randomErase: () => [images(), { rows: 1 }],
+  randomNoise: () => [images(), { deviation: 1 }],
+  randomElastic: () => [images(), { alpha: 1, sigma: 1 }],
+  accuracy: () => [t(), labels()],
+  topKAccuracy: () => [t(), labels(), { k: 1 }],
+  confusionMatrix: () => [t(), labels(), {}],
+  classScores: () => [t(), labels(), {}],
+  precision: () => [t(), labels(), {}],
+  recall: () => [t(), labels(), {}],
+  f1: () => [t(), labels(), {}],
+  rocAuc: () => [tg.tensor([1, 2]), labels(), {}],
+  logLoss: () => [tg.tensor([0.1, 0.2]), labels(), {}],
   forward: () => [t()],
 };
 /** `init.zeros` takes a shape like `zeros`; methods take what their function takes after the first. */

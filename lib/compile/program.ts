@@ -1,11 +1,11 @@
 // One recorded function for inputs of given shapes: runs it, on its own thread or on this one, and keeps the
 // counts of optimizers and random numbers in step. What a user sees of it is in compile.ts and train.ts.
-import { TapegradError } from './errors.js';
-import { RUN, STATUS, native, type NativeOutcome, type NativeProgramFacts } from './native.js';
-import { randomState, returnStreams, setRandomState, takeStreams } from './random.js';
-import { record, type Recording } from './recording.js';
-import { DTYPES } from './schema.gen.js';
-import { enableGrad } from './tape.js';
+import { TapegradError } from '../errors.js';
+import { RUN, STATUS, native, type NativeOutcome, type NativeProgramFacts } from '../native.js';
+import { randomState, returnStreams, setRandomState, takeStreams } from '../random.js';
+import { record, type Recording } from '../recording.js';
+import { DTYPES } from '../schema.gen.js';
+import { enableGrad } from '../tape.js';
 import {
   adopt,
   blank,
@@ -15,8 +15,8 @@ import {
   setRequiresGrad,
   shapeOf,
   type Tensor,
-} from './tensor.js';
-import { mapTensors, tensorsIn } from './tree.js';
+} from '../tensor.js';
+import { mapTensors, tensorsIn } from '../tree.js';
 
 export type NaNPolicy = 'ignore' | 'throw' | 'skip';
 

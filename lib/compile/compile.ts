@@ -1,8 +1,8 @@
 // compile: a function of tensors as a native program that runs off the event loop.
-import { TapegradError, checkKeys, wrongType } from './errors.js';
+import { TapegradError, checkKeys, wrongType } from '../errors.js';
 import { Program, type NaNPolicy, type RunResult } from './program.js';
-import { shapeOf, type Tensor } from './tensor.js';
-import { isPlain, mapTensors, tensorsIn } from './tree.js';
+import { shapeOf, type Tensor } from '../tensor.js';
+import { isPlain, mapTensors, tensorsIn } from '../tree.js';
 
 /** What `await step(…, options)` understands. */
 export interface RunOptions {
