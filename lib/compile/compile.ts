@@ -2,7 +2,10 @@
 import { TapegradError, checkKeys, wrongType } from '../errors.js';
 import { Program, type NaNPolicy, type RunResult } from './program.js';
 import { shapeOf, type Tensor } from '../tensor.js';
+import type { Table } from '../data/table.js';
 import { isPlain, mapTensors, tensorsIn } from '../tree.js';
+import type { TrainingData } from './blocks.js';
+import { readData, readTrainOptions, steps, TrainingRun, type TrainOptions } from './train.js';
 
 /** What `await step(…, options)` understands. */
 export interface RunOptions {
@@ -25,6 +28,17 @@ export interface CompileOptions {
 export interface CompiledFunction<A extends unknown[], R> {
   /** Runs off the event loop. */
   (...args: [...A, RunOptions?]): Promise<R>;
+  /**
+   * Runs epochs of the function off the event loop. Training begins at once and goes on whether the reports are
+   * read or not.
+   * @param data - columns in memory (a tuple or record of tensors or typed arrays with equal first axes), whose
+   * batches are shuffled and gathered natively; a `DataLoader`, which is left where training ended; or batches: an
+   * iterable, an async iterable, or a function that makes one for each epoch
+   * @example
+   * for await (const r of step.train([x, y], { epochs: 10, batchSize: 128 })) console.log(r.epoch, r.loss);
+   * @throws TypeError, RangeError for options; the run is rejected with whatever goes wrong later
+   */
+  train(data: Table | TrainingData, options?: TrainOptions): TrainingRun;
   /** Runs on this thread. */
   runSync(...args: [...A, RunOptions?]): R;
   /** The version for arguments like these, compiled if need be: its instructions and memory. */
@@ -167,8 +181,18 @@ export function compile<A extends unknown[], R>(
   const dispose = (): void => {
     cache.dispose();
   };
+  const train = (data: unknown, given?: TrainOptions): TrainingRun => {
+    const settings = readTrainOptions('train', given);
+    const source = readData('train', data, settings);
+    return new TrainingRun(
+      (signal) =>
+        steps(source, (like) => programFor(like, [...like]), { ...settings, signal }),
+      settings.signal,
+    );
+  };
   const compiled = Object.assign(run, {
     runSync,
+    train,
     program: (...args: unknown[]) => programFor(args, checkInputs(args)),
     dispose,
     [Symbol.dispose]: dispose,

@@ -1,2 +1,4 @@
 // Functions as native programs, and training with them.
+export type { BatchStream, TrainingData } from './blocks.js';
+export { TrainingRun, type TrainOptions, type TrainReport } from './train.js';
 export { compile, type CompiledFunction, type CompileOptions, type RunOptions } from './compile.js';

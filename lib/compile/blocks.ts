@@ -1,0 +1,179 @@
+// Training data cut into blocks: many steps of one program, or one step on a batch that arrived. Knows epochs,
+// batches and positions; what is done with a block is said by train.ts.
+import { tensor, tensorFor } from '../create.js';
+import { TapegradError, wrongType } from '../errors.js';
+import { DataLoader, type LoaderState } from '../data/loader.js';
+import { prefetch } from '../data/prefetch.js';
+import { indexSelect } from '../ops.gen.js';
+import { noGrad } from '../tape.js';
+import { isTensor, shapeOf, type Tensor } from '../tensor.js';
+import { isPlain } from '../tree.js';
+
+/** Batches one after the other: tuples or records of tensors or typed arrays, in the order of the arguments. */
+export type BatchStream = Iterable<unknown> | AsyncIterable<unknown>;
+/** What `train` reads: a loader, or batches; a function makes them for each epoch. */
+export type TrainingData = DataLoader | BatchStream | ((epoch: number) => BatchStream);
+
+/** Steps that can be run at once. */
+export interface Work {
+  /** Tensors like those of each step: what the program is compiled for. */
+  readonly like: readonly Tensor[];
+  /** With `order`, the data to take rows from; else the batch. */
+  readonly tensors: readonly Tensor[];
+  readonly order?: Int32Array;
+  readonly steps: number;
+  /** Examples in each step. */
+  readonly batch: number;
+  /** Epoch of the first step, from 0. */
+  readonly epoch: number;
+  /** Whether the block's last step ends an epoch. */
+  readonly endsEpoch: boolean;
+  /** Says that `steps` of them were run: moves the loader, frees what was made for them. */
+  done(steps: number): void;
+}
+
+/** How many steps the next block may have. */
+export type Limit = () => number;
+
+/** Blocks of a table in memory: the program gathers its batches itself. */
+function* tableBlocks(loader: DataLoader, epochs: number, limit: Limit): Generator<Work> {
+  const tensors = loader.tensors!;
+  const size = loader.batchSize;
+  const first = loader.state().epoch;
+  const likes = new Map<number, Tensor[]>();
+  const like = (batch: number): Tensor[] => {
+    let made = likes.get(batch);
+    if (!made) {
+      const rows = tensor(new Int32Array(batch));
+      made = noGrad(() => tensors.map((t) => indexSelect(t, rows)));
+      rows.dispose();
+      likes.set(batch, made);
+    }
+    return made;
+  };
+  try {
+    for (let state = loader.state(); state.epoch < first + epochs; state = loader.state()) {
+      const { epoch, position } = state;
+      const order = loader.order(epoch);
+      const usable = loader.dropLast ? order.length - (order.length % size) : order.length;
+      const left = usable - position;
+      if (left <= 0) {
+        loader.load({ epoch: epoch + 1, position: 0 });
+        continue;
+      }
+      const batch = Math.min(size, left);
+      const steps = batch < size ? 1 : Math.max(1, Math.min(limit(), Math.floor(left / size)));
+      const taken = steps * batch;
+      yield {
+        like: like(batch),
+        tensors,
+        order: order.subarray(position, position + taken),
+        steps,
+        batch,
+        epoch: epoch - first,
+        endsEpoch: position + taken === usable,
+        done(run) {
+          const at = position + run * batch;
+          if (at >= usable) loader.load({ epoch: epoch + 1, position: 0 });
+          else loader.load({ ...learning(loader, order), epoch, position: at });
+        },
+      };
+    }
+  } finally {
+    for (const list of likes.values()) for (const t of list) t.dispose();
+  }
+}
+
+/** For a sampler that learns from reports: the running epoch's order stays. */
+function learning(loader: DataLoader, order: Int32Array): Partial<LoaderState> {
+  const { sampler } = loader.state();
+  return sampler === undefined ? {} : { sampler, order: [...order] };
+}
+
+/** The parts of a batch as tensors, and those among them that were made here. */
+function partsOf(batch: unknown): { tensors: Tensor[]; made: Tensor[] } {
+  const made: Tensor[] = [];
+  const list: unknown[] = isTensor(batch) || ArrayBuffer.isView(batch)
+    ? [batch]
+    : Array.isArray(batch)
+      ? batch
+      : isPlain(batch)
+        ? Object.values(batch)
+        : [];
+  if (list.length === 0)
+    throw wrongType('train', 'a batch', 'a tuple or record of tensors or typed arrays', batch);
+  const tensors = list.map((part, i) => {
+    if (isTensor(part)) return part;
+    if (isShaped(part)) {
+      const t = tensorFor('train', `part ${i} of a batch`, part.data as never, { shape: part.shape });
+      made.push(t);
+      return t;
+    }
+    if (!ArrayBuffer.isView(part))
+      throw wrongType('train', `part ${i} of a batch`, 'a Tensor, a typed array or { data, shape }', part);
+    const t = tensorFor('train', `part ${i} of a batch`, part as never);
+    made.push(t);
+    return t;
+  });
+  return { tensors, made };
+}
+const isShaped = (value: unknown): value is { data: unknown; shape: number[] } =>
+  isPlain(value) && ArrayBuffer.isView(value['data']) && Array.isArray(value['shape']);
+
+/** Batches that are read while one is run; a loader reads ahead itself. */
+const AHEAD = 2;
+const nothing = (): void => undefined;
+async function* read(stream: BatchStream): AsyncGenerator<unknown, void, undefined> {
+  yield* stream;
+}
+
+/** Blocks of one step: batches as they come, the next one being read while one is run. */
+async function* streamBlocks(
+  open: (epoch: number) => BatchStream,
+  epochs: number,
+  own: boolean,
+): AsyncGenerator<Work> {
+  for (let epoch = 0; epoch < epochs; ++epoch) {
+    const stream: unknown = open(epoch);
+    if (typeof stream !== 'object' || stream === null || !(Symbol.asyncIterator in stream || Symbol.iterator in stream))
+      throw wrongType('train', 'the data', 'a DataLoader, tensors or an iterable of batches', stream);
+    let waiting: Work | null = null;
+    let batches = 0;
+    for await (const batch of prefetch(read(stream as BatchStream), own ? 0 : AHEAD, nothing)) {
+      ++batches;
+      const { tensors, made } = partsOf(batch);
+      if (waiting) yield waiting;
+      const [first] = tensors as [Tensor];
+      waiting = {
+        like: tensors,
+        tensors,
+        steps: 1,
+        batch: shapeOf(first)[0] ?? 1,
+        epoch,
+        endsEpoch: false,
+        done() {
+          for (const t of own ? tensors : made) t.dispose();
+        },
+      };
+    }
+    if (batches === 0)
+      throw new TapegradError(
+        'TG_DATA',
+        `train: the data gave no batches in epoch ${epoch + 1}; a generator runs only once: pass a function that makes a new one for each epoch`,
+      );
+    if (waiting) yield { ...waiting, endsEpoch: true };
+  }
+}
+
+/** @internal The blocks of some epochs. A loader goes on from where it is, and is left where training ended. */
+export function blocksOf(
+  data: TrainingData,
+  epochs: number,
+  limit: Limit,
+): Iterable<Work> | AsyncIterable<Work> {
+  if (data instanceof DataLoader) {
+    if (data.tensors) return tableBlocks(data, epochs, limit);
+    return streamBlocks(() => data, epochs, true);
+  }
+  return streamBlocks(typeof data === 'function' ? data : () => data, epochs, false);
+}

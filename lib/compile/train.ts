@@ -1,0 +1,255 @@
+// step.train: epochs of a compiled step, off the event loop, with reports on the way.
+import { checkKeys, checkNumber, wrongType } from '../errors.js';
+import { DataLoader } from '../data/loader.js';
+import type { Table } from '../data/table.js';
+import type { Tensor } from '../tensor.js';
+import { blocksOf, type TrainingData, type Work } from './blocks.js';
+import type { NaNPolicy, Program, RunResult } from './program.js';
+
+export interface TrainOptions {
+  /** Times that the data is gone through; 1 unless told. */
+  epochs?: number;
+  /** Examples per batch, for data in memory; 32 unless told. */
+  batchSize?: number;
+  /** A new order in each epoch, for data in memory; true unless told. */
+  shuffle?: boolean;
+  /** Fixes all orders; drawn from the generator of `manualSeed` unless told. */
+  seed?: number;
+  /** Leaves out a last batch that is not full. */
+  dropLast?: boolean;
+  /** Steps between reports; unless told, one at the end of each epoch. There is always one at the end. */
+  reportEvery?: number;
+  /** Ends training after the step under way; the run is then rejected with the signal's reason. */
+  signal?: AbortSignal;
+  /** What to do about a loss that is not finite; `'throw'` unless told. */
+  onNaN?: NaNPolicy;
+}
+
+/** What became of the steps since the last report. */
+export interface TrainReport {
+  /** The epoch of the last step, from 1. */
+  readonly epoch: number;
+  /** Steps of this run so far. */
+  readonly step: number;
+  /** Mean of the losses, skipped steps left out; NaN if there are none. */
+  readonly loss: number;
+  /** The step size of the next step; NaN without an optimizer. */
+  readonly learningRate: number;
+  /** Of the last step, before clipping. */
+  readonly gradientNorm: number;
+  readonly samplesPerSecond: number;
+  /** Steps left out since the last report, for a loss that was not finite. */
+  readonly skipped: number;
+}
+
+/** @internal How the program for a block is found. */
+export type ProgramFor = (like: readonly Tensor[]) => Program;
+
+interface Settings extends Required<Omit<TrainOptions, 'signal' | 'seed' | 'reportEvery'>> {
+  readonly seed: number | undefined;
+  readonly reportEvery: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+const KNOWN = ['epochs', 'batchSize', 'shuffle', 'seed', 'dropLast', 'reportEvery', 'signal', 'onNaN'];
+// A block is this long, so that a change of the learning rate, an abort or a report is not far away and the cost
+// of starting it is small beside it.
+const BLOCK_SECONDS = 0.05;
+const MIN_BLOCK = 64;
+const MAX_BLOCK = 4096;
+
+/** @internal @throws TypeError, RangeError */
+export function readTrainOptions(op: string, options: unknown): Settings {
+  const given = checkKeys(op, options, KNOWN) as TrainOptions;
+  const count = (name: string, value: unknown, usual: number): number =>
+    value === undefined ? usual : checkNumber(op, name, value, { min: 1, integer: true });
+  const flag = (name: string, value: unknown, usual: boolean): boolean => {
+    if (value !== undefined && typeof value !== 'boolean') throw wrongType(op, name, 'a boolean', value);
+    return value ?? usual;
+  };
+  const { signal, onNaN = 'throw' } = given;
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw wrongType(op, 'signal', 'an AbortSignal', signal);
+  if (!['ignore', 'throw', 'skip'].includes(onNaN))
+    throw wrongType(op, 'onNaN', 'one of ignore, throw, skip', onNaN);
+  return {
+    epochs: count('epochs', given.epochs, 1),
+    batchSize: count('batchSize', given.batchSize, 32),
+    shuffle: flag('shuffle', given.shuffle, true),
+    seed: given.seed,
+    dropLast: flag('dropLast', given.dropLast, false),
+    reportEvery: count('reportEvery', given.reportEvery, Infinity),
+    signal,
+    onNaN,
+  };
+}
+
+/** @internal The data as something that is made of batches. */
+export function readData(op: string, data: unknown, settings: Settings): TrainingData {
+  if (data instanceof DataLoader || typeof data === 'function') return data as TrainingData;
+  if (typeof data !== 'object' || data === null)
+    throw wrongType(op, 'the data', 'tensors, a DataLoader or an iterable of batches', data);
+  const stream = Symbol.asyncIterator in data || (Symbol.iterator in data && !Array.isArray(data));
+  const batches = Array.isArray(data) && typeof data[0] === 'object' && !isColumnLike(data[0]);
+  if ((stream && !ArrayBuffer.isView(data)) || batches) return data as TrainingData;
+  const { batchSize, shuffle, seed, dropLast } = settings;
+  return new DataLoader(data as Table, {
+    batchSize,
+    shuffle,
+    dropLast,
+    ...(seed !== undefined && { seed }),
+  }) as unknown as TrainingData;
+}
+const isColumnLike = (value: unknown): boolean =>
+  ArrayBuffer.isView(value) ||
+  (typeof value === 'object' && value !== null && ('dtype' in value || 'data' in value));
+
+/** Adds up what happens between two reports. */
+class Tally {
+  private sum = 0;
+  private count = 0;
+  private samples = 0;
+  private skipped = 0;
+  private since = performance.now();
+  step = 0;
+
+  add(work: Work, { done, skipped, losses }: RunResult): void {
+    for (const loss of losses) {
+      if (!Number.isFinite(loss)) continue;
+      this.sum += loss;
+      ++this.count;
+    }
+    this.step += done;
+    this.skipped += skipped;
+    this.samples += done * work.batch;
+  }
+
+  report(epoch: number, learningRate: number, gradientNorm: number): TrainReport {
+    const now = performance.now();
+    const report = {
+      epoch,
+      step: this.step,
+      loss: this.sum / this.count,
+      learningRate,
+      gradientNorm,
+      samplesPerSecond: (this.samples / Math.max(now - this.since, 1e-6)) * 1e3,
+      skipped: this.skipped,
+    };
+    this.sum = this.count = this.samples = this.skipped = 0;
+    this.since = now;
+    return report;
+  }
+}
+
+/**
+ * @internal Runs epochs and yields reports, each when its reader is ready for it: what `train` and `fit` share.
+ * Leaving it early ends training after the block under way.
+ */
+export async function* steps(
+  data: TrainingData,
+  programFor: ProgramFor,
+  settings: Settings,
+): AsyncGenerator<TrainReport & { readonly endsEpoch: boolean }, void, undefined> {
+  const { epochs, reportEvery, signal, onNaN } = settings;
+  const tally = new Tally();
+  let reported = 0;
+  let perStep = Infinity; // seconds
+  const limit = (): number => {
+    const quick = Math.max(1, Math.floor(BLOCK_SECONDS / perStep));
+    return Math.min(Math.max(MIN_BLOCK, quick), MAX_BLOCK, reported + reportEvery - tally.step);
+  };
+  for await (const work of blocksOf(data, epochs, limit)) {
+    signal?.throwIfAborted();
+    const program = programFor(work.like);
+    const due = (ran: number): boolean =>
+      work.endsEpoch || tally.step + ran >= reported + reportEvery;
+    const start = performance.now();
+    const result = await program.run(
+      {
+        steps: work.steps,
+        tensors: work.tensors,
+        ...(work.order && { order: work.order }),
+        onNaN,
+        norm: due(work.steps),
+      },
+      signal,
+    );
+    if (result.done > 0) perStep = (performance.now() - start) / 1e3 / result.done;
+    tally.add(work, result);
+    work.done(result.done);
+    if (result.error) throw result.error;
+    if (result.done < work.steps) signal?.throwIfAborted();
+    if (!due(0)) continue;
+    reported = tally.step;
+    yield {
+      ...tally.report(work.epoch + 1, program.learningRate, result.gradientNorm),
+      endsEpoch: work.endsEpoch,
+    };
+  }
+}
+
+/** More reports than this are not kept for a reader that is late: the oldest go. */
+const MAX_REPORTS = 1024;
+
+/**
+ * A training run under way. It goes on whether its reports are read or not; a loop over them that is left early
+ * ends it at the next step.
+ */
+export class TrainingRun<R = TrainReport> implements AsyncIterable<R> {
+  /** The last report; rejected if training failed or was aborted. */
+  readonly finished: Promise<R>;
+  readonly #stop: AbortController;
+  readonly #reports: R[] = [];
+  #wake: (() => void) | null = null;
+  #ended = false;
+  #failure: { error: unknown } | null = null;
+
+  /** @internal */
+  constructor(start: (signal: AbortSignal) => AsyncIterable<R>, signal: AbortSignal | undefined) {
+    this.#stop = new AbortController();
+    const either = signal ? AbortSignal.any([signal, this.#stop.signal]) : this.#stop.signal;
+    this.finished = this.#drive(start(either));
+    this.finished.catch(() => undefined); // it may also be read from the loop alone
+  }
+
+  /** Ends training after the step under way; `finished` is then rejected with the reason. */
+  abort(reason?: unknown): void {
+    this.#stop.abort(reason);
+  }
+
+  async #drive(source: AsyncIterable<R>): Promise<R> {
+    let last: R | undefined;
+    try {
+      for await (const report of source) {
+        last = report;
+        this.#reports.push(report);
+        if (this.#reports.length > MAX_REPORTS) this.#reports.shift();
+        this.#wake?.();
+      }
+      return last!;
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
+    } finally {
+      this.#ended = true;
+      this.#wake?.();
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<R, void, undefined> {
+    try {
+      for (;;) {
+        while (this.#reports.length > 0) yield this.#reports.shift()!;
+        if (this.#ended) break;
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+        this.#wake = null;
+      }
+      if (this.#failure) throw this.#failure.error;
+    } finally {
+      if (!this.#ended) {
+        this.abort();
+        await this.finished.catch(() => undefined);
+      }
+    }
+  }
+}
