@@ -23,7 +23,15 @@ export interface Case {
 }
 
 const EAGER = ['add', 'mul', 'relu', 'tanh', 'sum'];
-const ELEMENTWISE = ['relu', 'sigmoid', 'tanh', 'exp', 'log', 'gelu', 'sum'];
+const ELEMENTWISE = [
+  ...['relu', 'add', 'mul', 'addNumber', 'sum', 'mean', 'max'],
+  ...['sigmoid', 'tanh', 'exp', 'expm1', 'log', 'log1p', 'erf', 'sin', 'cos', 'gelu'],
+];
+// Over one axis of a matrix; addRow is a bias.
+const MATRIX = [
+  ...['addRow', 'sum0', 'sum1', 'mean0', 'max0', 'max1', 'softmax', 'softmax0', 'logSoftmax'],
+  ...['crossEntropy', 'layerNorm'],
+];
 // m, n, k: squares, the skinny forward passes of training, and the two products of a backward pass.
 // Several have rows 4 KiB apart, which is where a badly blocked gemm falls off a cliff.
 const GEMM: [number, number, number, '' | 'a' | 'b'][] = [
@@ -65,9 +73,13 @@ export const CASES: readonly Case[] = [
     name: `elementwise/${op}-1M`,
     work: { kind: 'elementwise', op, shape: [1_000_000] },
   })),
+  ...MATRIX.map((op): Case => ({
+    name: `elementwise/${op}-1000x1000`,
+    work: { kind: 'elementwise', op, shape: [1000, 1000] },
+  })),
   {
-    name: 'elementwise/softmax-1000x1000',
-    work: { kind: 'elementwise', op: 'softmax', shape: [1000, 1000] },
+    name: 'elementwise/sum0-128x256',
+    work: { kind: 'elementwise', op: 'sum0', shape: [128, 256] },
   },
   ...GEMM.map(([m, n, k, transposed]): Case => ({
     name: `gemm/${m}x${n}x${k}${transposed && `-${transposed}t`}`,

@@ -53,27 +53,45 @@ function backward(shape: number[]): Run {
 
 function elementwise(op: string, shape: number[]): Run {
   const normal = tg.randn(shape);
-  const x = op === 'log' ? normal.abs() : normal;
-  switch (op) {
-    case 'relu':
-      return (n) => times(n, () => tg.relu(x));
-    case 'sigmoid':
-      return (n) => times(n, () => tg.sigmoid(x));
-    case 'tanh':
-      return (n) => times(n, () => tg.tanh(x));
-    case 'exp':
-      return (n) => times(n, () => tg.exp(x));
-    case 'log':
-      return (n) => times(n, () => tg.log(x));
-    case 'gelu':
-      return (n) => times(n, () => tg.gelu(x));
-    case 'softmax':
-      return (n) => times(n, () => tg.softmax(x, -1));
-    case 'sum':
-      return (n) => times(n, () => tg.sum(x));
-    default:
-      throw new Error(`no elementwise op ${op}`);
-  }
+  const x = op.startsWith('log') && shape.length === 1 ? normal.abs() : normal;
+  const last = shape.at(-1)!;
+  const y = tg.randn(shape);
+  const row = tg.randn([last]);
+  const zeros = tg.zeros([last]);
+  const classes = tg.randint(0, last, [shape[0]!]);
+  const ops: Record<string, () => Tensor> = {
+    relu: () => tg.relu(x),
+    sigmoid: () => tg.sigmoid(x),
+    tanh: () => tg.tanh(x),
+    exp: () => tg.exp(x),
+    expm1: () => tg.expm1(x),
+    log: () => tg.log(x),
+    log1p: () => tg.log1p(x),
+    erf: () => tg.erf(x),
+    sin: () => tg.sin(x),
+    cos: () => tg.cos(x),
+    gelu: () => tg.gelu(x),
+    add: () => tg.add(x, y),
+    mul: () => tg.mul(x, y),
+    addNumber: () => tg.add(x, 2),
+    addRow: () => tg.add(x, row),
+    sum: () => tg.sum(x),
+    sum0: () => tg.sum(x, 0),
+    sum1: () => tg.sum(x, 1),
+    mean: () => tg.mean(x),
+    mean0: () => tg.mean(x, 0),
+    max: () => tg.max(x),
+    max0: () => tg.max(x, 0),
+    max1: () => tg.max(x, 1),
+    softmax: () => tg.softmax(x, -1),
+    softmax0: () => tg.softmax(x, 0),
+    logSoftmax: () => tg.logSoftmax(x, -1),
+    crossEntropy: () => losses.crossEntropy(x, classes),
+    layerNorm: () => tg.layerNorm(x, row, zeros),
+  };
+  const make = ops[op];
+  if (!make) throw new Error(`no elementwise op ${op}`);
+  return (n) => times(n, make);
 }
 
 function gemm({ m, n, k, transposed }: Extract<Work, { kind: 'gemm' }>): Run {

@@ -43,21 +43,35 @@ def backward(work):
 
 
 def elementwise(work):
-    x = torch.randn(work["shape"])
-    if work["op"] == "log":
+    op, shape = work["op"], work["shape"]
+    x, y = torch.randn(shape), torch.randn(shape)
+    if op.startswith("log") and len(shape) == 1:
         x = x.abs()
-    if work["op"] == "softmax":
-
-        def run(n):
-            for _ in range(n):
-                y = torch.softmax(x, -1)
-
-        return run
-    op = torch.nn.functional.gelu if work["op"] == "gelu" else getattr(torch, work["op"])
+    row, zeros = torch.randn(shape[-1]), torch.zeros(shape[-1])
+    classes = torch.randint(0, shape[-1], (shape[0],))
+    functional = torch.nn.functional
+    ops = {
+        "gelu": lambda: functional.gelu(x),
+        "add": lambda: torch.add(x, y),
+        "mul": lambda: torch.mul(x, y),
+        "addNumber": lambda: torch.add(x, 2),
+        "addRow": lambda: torch.add(x, row),
+        "sum0": lambda: torch.sum(x, 0),
+        "sum1": lambda: torch.sum(x, 1),
+        "mean0": lambda: torch.mean(x, 0),
+        "max0": lambda: torch.amax(x, 0),
+        "max1": lambda: torch.amax(x, 1),
+        "softmax": lambda: torch.softmax(x, -1),
+        "softmax0": lambda: torch.softmax(x, 0),
+        "logSoftmax": lambda: torch.log_softmax(x, -1),
+        "crossEntropy": lambda: functional.cross_entropy(x, classes),
+        "layerNorm": lambda: functional.layer_norm(x, shape[-1:], row, zeros),
+    }
+    make = ops.get(op) or (lambda f: lambda: f(x))(getattr(torch, op))
 
     def run(n):
         for _ in range(n):
-            y = op(x)
+            z = make()
 
     return run
 

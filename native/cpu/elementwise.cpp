@@ -8,7 +8,7 @@ namespace tg::cpu {
 namespace {
 
 constexpr int kMaxOperands = 4;
-// Operands that do not lie in order are gathered this many elements at a time, into L1.
+// Operands that do not lie in order are gathered at most this many elements at a time, into L1.
 constexpr int64_t kChunk = 1024;
 // Elements per task: enough work to be worth a wake-up.
 constexpr int64_t kTask = 16 * kChunk;
@@ -28,16 +28,20 @@ void run_chunks(ElementwiseFn kernel, const OpCall& call, const GatherPlan* plan
                 int64_t end) {
   alignas(64) char gathered[kMaxOperands][kChunk * sizeof(double)];
   const int64_t out_size = static_cast<int64_t>(size_of(call.out.dtype));
-  for (int64_t at = begin; at < end; at += kChunk) {
-    const int64_t count = end - at < kChunk ? end - at : kChunk;
-    const void* in[kMaxOperands];
+  const void* in[kMaxOperands];
+  for (int i = 0; i < call.n_in; ++i)
+    if (plans[i].constant())
+      plans[i].gather(begin, end - begin < kChunk ? end - begin : kChunk, gathered[i]);
+  for (int64_t at = begin; at < end;) {
+    int64_t count = end - at < kChunk ? end - at : kChunk;
+    for (int i = 0; i < call.n_in; ++i) in[i] = plans[i].in_order(at, &count);
     for (int i = 0; i < call.n_in; ++i) {
-      in[i] = plans[i].direct(at);
       if (in[i]) continue;
-      plans[i].gather(at, count, gathered[i]);
+      if (!plans[i].constant()) plans[i].gather(at, count, gathered[i]);
       in[i] = gathered[i];
     }
     kernel(static_cast<char*>(call.out.data) + at * out_size, in, count, call.attrs.p);
+    at += count;
   }
 }
 
