@@ -77,7 +77,7 @@ Status run(const KernelTable& kernels, ExecContext* ctx, const OpCall& call) {
     case op_maxPool2dBackward:
     case op_maxPool2dSelect:
     case op_avgPool2dBackward:
-      return run_pool(ctx, call);
+      return run_pool(kernels.pool, ctx, call);
     case op_layerNorm:
     case op_layerNormBackward:
     case op_layerNormSums:

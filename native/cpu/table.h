@@ -6,6 +6,7 @@
 #include "gemm_table.h"
 #include "norm_table.h"
 #include "optimizers_table.h"
+#include "pool_table.h"
 #include "reduce_table.h"
 #include "softmax_table.h"
 
@@ -19,6 +20,7 @@ struct KernelTable {
   OptimizersTable optimizers;
   GemmTable gemm;
   NormTable norm;
+  PoolTable pool;
 };
 
 }  // namespace tg::cpu

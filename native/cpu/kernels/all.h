@@ -6,6 +6,7 @@
 #include "gemm.h"
 #include "norm.h"
 #include "optimizers.h"
+#include "pool.h"
 #include "reduce.h"
 #include "softmax.h"
 
@@ -19,5 +20,5 @@ extern const tg::cpu::KernelTable TG_JOIN(tg_kernels_, TG_ISA);
 const tg::cpu::KernelTable TG_JOIN(tg_kernels_, TG_ISA) = {
     TG_TEXT(TG_ISA),       TG_ISA::kElementwiseTable, TG_ISA::kReduceTable,
     TG_ISA::kSoftmaxTable, TG_ISA::kOptimizersTable,  TG_ISA::kGemmTable,
-    TG_ISA::kNormTable};
+    TG_ISA::kNormTable,    TG_ISA::kPoolTable};
 }
