@@ -17,6 +17,7 @@
       "native/core/thread_pool.cpp",
       "native/cpu/backend.cpp",
       "native/cpu/convolution.cpp",
+      "native/cpu/convolution_scatter.cpp",
       "native/cpu/copy.cpp",
       "native/cpu/elementwise.cpp",
       "native/cpu/cpu_features.cpp",

@@ -2,6 +2,7 @@
 // nothing else.
 #pragma once
 
+#include "convolution_table.h"
 #include "elementwise_table.h"
 #include "gemm_table.h"
 #include "norm_table.h"
@@ -21,6 +22,7 @@ struct KernelTable {
   GemmTable gemm;
   NormTable norm;
   PoolTable pool;
+  ConvolutionTable convolution;
 };
 
 }  // namespace tg::cpu
