@@ -68,8 +68,8 @@ class Regions {
   static constexpr int kMaxRanges = 11;  // three taps: 5; four on one side and four on the other: 9
 
   // Ranges of an axis of `count` results over `size` inputs that have the same taps inside.
-  static int cut(const Attrs::Window& win, int axis, int64_t size, int64_t count,
-                 Region::Range* at, Region::Range* taps) {
+  static int cut(const Attrs::Window& win, int axis, int64_t size, int64_t count, Region::Range* at,
+                 Region::Range* taps) {
     const int64_t d = win.dilation[axis], padding = win.padding[axis];
     int n = 0;
     for (int64_t i = 0; i < count; ++i) {
@@ -137,8 +137,7 @@ class Pixels {
       const int64_t lo = y < 0 || y >= s_.h ? r.count : within(x < 0 ? steps(-x, stride) : 0, r);
       const int64_t hi = larger(lo, within(room > 0 ? steps(room, stride) : 0, r));
       if (lo > 0) add(r.at, GatherRun::kPadding, lo);
-      if (hi > lo)
-        add(r.at + lo, (r.image * s_.c * s_.h + y) * s_.w + x + lo * stride, hi - lo);
+      if (hi > lo) add(r.at + lo, (r.image * s_.c * s_.h + y) * s_.w + x + lo * stride, hi - lo);
       if (hi < r.count) add(r.at + hi, GatherRun::kPadding, r.count - hi);
     }
     *n_runs = n_runs_;

@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kTileBytes = 256 << 10;  // of columns: they stay in the second cache
 constexpr int64_t kMinTile = 64;           // pixels
 constexpr int64_t kMaxTile = 2048;
-constexpr double kThreadFlops = 1 << 20;     // below this, threads cost more than they give
+constexpr double kThreadFlops = 1 << 20;  // below this, threads cost more than they give
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }

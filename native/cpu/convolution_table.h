@@ -1,13 +1,13 @@
-// The convolution kernels of one instruction set, as a plain table of functions. Includes no project
-// file, since both kernels and driver read it.
+// The convolution kernels of one instruction set, as a plain table of functions. Includes no
+// project file, since both kernels and driver read it.
 #pragma once
 
 #include <stdint.h>
 
 namespace tg {
 
-// Neighbouring pixels of a row of columns: `count` >= 1 elements from to[to] on, read at from[from],
-// from[from + step], …; or zeros, if `from` is kPadding.
+// Neighbouring pixels of a row of columns: `count` >= 1 elements from to[to] on, read at
+// from[from], from[from + step], …; or zeros, if `from` is kPadding.
 struct GatherRun {
   static constexpr int64_t kPadding = -1;
   int64_t to, from, count;
@@ -26,11 +26,7 @@ struct Gather {
 
 template <class T>
 struct ConvolutionKernels {
-  // Runs that follow one another in `to`, from 0 on, at most 512 elements in all; `to` and `to_row`
-  // are multiples of 64 bytes.
   void (*gather)(const Gather<T>&);
-  // Any runs.
-  void (*copy)(const Gather<T>&);
 };
 
 struct ConvolutionTable {

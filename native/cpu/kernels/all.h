@@ -21,5 +21,5 @@ extern const tg::cpu::KernelTable TG_JOIN(tg_kernels_, TG_ISA);
 const tg::cpu::KernelTable TG_JOIN(tg_kernels_, TG_ISA) = {
     TG_TEXT(TG_ISA),       TG_ISA::kElementwiseTable, TG_ISA::kReduceTable,
     TG_ISA::kSoftmaxTable, TG_ISA::kOptimizersTable,  TG_ISA::kGemmTable,
-    TG_ISA::kNormTable,    TG_ISA::kPoolTable,     TG_ISA::kConvolutionTable};
+    TG_ISA::kNormTable,    TG_ISA::kPoolTable,        TG_ISA::kConvolutionTable};
 }

@@ -76,9 +76,9 @@ void pool_max(const PoolPlane& s, const T* x, T* y) {
   for (int64_t oy = 0; oy < s.oh; ++oy, y += s.ow)
     pool_row<T>(s, [&](int64_t ox, int64_t n) TG_INLINE_LAMBDA {
       V<T> top(static_cast<double>(lowest));
-      pool_windows<kStep, T>(s, x, oy, ox, n, lowest, [&](V<T> v, int64_t, int64_t) TG_INLINE_LAMBDA {
-        top = maximum<T>(top, v);
-      });
+      pool_windows<kStep, T>(s, x, oy, ox, n, lowest,
+                             [&](V<T> v, int64_t, int64_t)
+                                 TG_INLINE_LAMBDA { top = maximum<T>(top, v); });
       pool_store<T>(y + ox, top, n);
     });
 }
@@ -89,9 +89,8 @@ void pool_average(const PoolPlane& s, const T* x, T* y) {
   for (int64_t oy = 0; oy < s.oh; ++oy, y += s.ow)
     pool_row<T>(s, [&](int64_t ox, int64_t n) TG_INLINE_LAMBDA {
       V<T> sum(0);
-      pool_windows<kStep, T>(s, x, oy, ox, n, T(0), [&](V<T> v, int64_t, int64_t) TG_INLINE_LAMBDA {
-        sum = sum + v;
-      });
+      pool_windows<kStep, T>(s, x, oy, ox, n, T(0),
+                             [&](V<T> v, int64_t, int64_t) TG_INLINE_LAMBDA { sum = sum + v; });
       pool_store<T>(y + ox, sum / count, n);
     });
 }
@@ -102,8 +101,9 @@ void pool_maxima(const PoolPlane& s, const T* x, typename tg::PoolIndex<T>::type
   constexpr int kLanes = V<T>::kLanes;
   const T lowest = -static_cast<T>(__builtin_inf());
   const int64_t step = kStep ? kStep : s.stride[1];
-  const auto lanes = [](int64_t i)
-                         TG_INLINE_LAMBDA { return V<I>(static_cast<I>(i) - typename V<I>::Vec{}); };
+  const auto lanes = [](int64_t i) TG_INLINE_LAMBDA {
+    return V<I>(static_cast<I>(i) - typename V<I>::Vec{});
+  };
   I steps[kLanes];
   for (int i = 0; i < kLanes; ++i) steps[i] = static_cast<I>(i * step);
   const V<I> apart = load<I>(steps);

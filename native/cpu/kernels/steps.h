@@ -1,5 +1,5 @@
-// Every step-th element of a line as a register: what strided windows read. Includes only the vector
-// vocabulary.
+// Every step-th element of a line as a register: what strided windows read. Includes only the
+// vector vocabulary.
 #pragma once
 
 #include "vec.h"
