@@ -18,6 +18,7 @@
       "native/cpu/backend.cpp",
       "native/cpu/chain.cpp",
       "native/cpu/convolution.cpp",
+      "native/cpu/convolution_scatter.cpp",
       "native/cpu/copy.cpp",
       "native/cpu/elementwise.cpp",
       "native/cpu/cpu_features.cpp",

@@ -69,17 +69,17 @@ Status run(const KernelTable& kernels, ExecContext* ctx, const OpCall& call) {
       return run_index_add(ctx, call);
     case op_conv2d:
     case op_convolve2d:
-      return run_conv2d(kernels.gemm, ctx, call);
+      return run_conv2d({kernels.gemm, kernels.convolution}, ctx, call);
     case op_conv2dInput:
-      return run_conv2d_input(kernels.gemm, ctx, call);
+      return run_conv2d_input({kernels.gemm, kernels.convolution}, ctx, call);
     case op_conv2dWeight:
-      return run_conv2d_weight(kernels.gemm, ctx, call);
+      return run_conv2d_weight({kernels.gemm, kernels.convolution}, ctx, call);
     case op_maxPool2d:
     case op_avgPool2d:
     case op_maxPool2dBackward:
     case op_maxPool2dSelect:
     case op_avgPool2dBackward:
-      return run_pool(ctx, call);
+      return run_pool(kernels.pool, ctx, call);
     case op_layerNorm:
     case op_layerNormBackward:
     case op_layerNormSums:

@@ -2,10 +2,12 @@
 // nothing else.
 #pragma once
 
+#include "convolution_table.h"
 #include "elementwise_table.h"
 #include "gemm_table.h"
 #include "norm_table.h"
 #include "optimizers_table.h"
+#include "pool_table.h"
 #include "reduce_table.h"
 #include "softmax_table.h"
 
@@ -19,6 +21,8 @@ struct KernelTable {
   OptimizersTable optimizers;
   GemmTable gemm;
   NormTable norm;
+  PoolTable pool;
+  ConvolutionTable convolution;
 };
 
 }  // namespace tg::cpu
