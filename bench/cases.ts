@@ -160,7 +160,7 @@ export function select(names: readonly string[]): { cases: Case[] } | { unknown:
 
 const duration = (ns: number): string =>
   ns < 1e6
-    ? `${(ns / 1e3).toFixed(0)} µs`
+    ? `${(ns / 1e3).toFixed(ns < 1e4 ? 1 : 0)} µs`
     : ns < 1e9
       ? `${(ns / 1e6).toFixed(2)} ms`
       : `${(ns / 1e9).toFixed(2)} s`;

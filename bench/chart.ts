@@ -29,7 +29,12 @@ function panel({ name, threads, results }: Group, peers: string[]): Panel {
   });
   const domain = reach(rows.map((row) => row.ratio));
   const values = TICKS.filter((tick) => tick >= domain[0] && tick <= domain[1]);
-  const y = { field: 'case', type: 'nominal', sort: null, axis: { title: null } } as const;
+  const y = {
+    field: 'case',
+    type: 'nominal',
+    sort: null,
+    axis: { title: null, labelLimit: 260 },
+  } as const;
   const x = {
     field: 'ratio',
     type: 'quantitative',

@@ -13,6 +13,8 @@ export interface Measurement {
   library: string;
   isa: string;
   threads: number;
+  /** Which of a library's ways it was, where there are several. */
+  variant?: string;
 }
 
 export type Timing = Pick<

@@ -141,7 +141,7 @@ void run_gemm(const Arguments& args) {
   const std::string name = args.text("library");
   const int threads = static_cast<int>(args.integer("threads"));
   const double seconds = args.number("seconds");
-  Description description = describe(name);
+  const Description description = describe(name);
 
   std::mt19937 engine(static_cast<unsigned>(args.integer("seed")));
   Product<T> p{};
@@ -168,8 +168,7 @@ void run_gemm(const Arguments& args) {
   if (best == nullptr) fail(description.library + " cannot do this product");
   const Timing timing = measure(runner(*best), seconds);
   check(p, engine);
-  if (peers.size() > 1) description.isa += ' ' + best->name;
-  print(timing, description.library, description.isa, threads);
+  print(timing, description.library, description.isa, threads, peers.size() > 1 ? best->name : "");
 }
 
 void run_limit(const Arguments& args) {

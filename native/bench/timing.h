@@ -77,13 +77,14 @@ double trial(Run&& run) {
   return best;
 }
 
-inline void print(const Timing& t, const std::string& library, const std::string& isa,
-                  int threads) {
+inline void print(const Timing& t, const std::string& library, const std::string& isa, int threads,
+                  const std::string& variant = "") {
+  const std::string more = variant.empty() ? "" : ",\"variant\":\"" + variant + '"';
   printf(
       "{\"median_ns\":%.9g,\"best_ns\":%.9g,\"mean_ns\":%.9g,\"cpu_ns\":%.9g,\"iterations\":%lld,"
-      "\"library\":\"%s\",\"isa\":\"%s\",\"threads\":%d}\n",
+      "\"library\":\"%s\",\"isa\":\"%s\",\"threads\":%d%s}\n",
       t.median_ns, t.best_ns, t.mean_ns, t.cpu_ns, static_cast<long long>(t.iterations),
-      library.c_str(), isa.c_str(), threads);
+      library.c_str(), isa.c_str(), threads, more.c_str());
 }
 
 }  // namespace tg::bench
