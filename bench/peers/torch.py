@@ -153,7 +153,7 @@ def faster(a, b):
 
 
 def measure(run, seconds):
-    sample_ns, slow_ns, warm_up_ns = 1e6, 1e9, 2e8
+    sample_ns, slow_ns, warm_up_ns = 1e6, 1e9, 1e8
     now = time.perf_counter_ns
     n = 1
     end = now() + max(warm_up_ns, seconds * 5e8)

@@ -34,7 +34,7 @@ inline double median(std::vector<double> values) {
 /** `run(n)` does the work n times. Warms up and finds n; then samples of about 1 ms. */
 template <class Run>
 Timing measure(Run&& run, double seconds) {
-  constexpr double kSampleNs = 1e6, kSlowNs = 1e9, kWarmUpNs = 2e8;
+  constexpr double kSampleNs = 1e6, kSlowNs = 1e9, kWarmUpNs = 1e8;
   int64_t n = 1;
   double last = 1;
   for (const double end = now() + std::max(kWarmUpNs, seconds * 5e8);;) {
