@@ -31,6 +31,7 @@ Status run(const KernelTable& kernels, ExecContext* ctx, const OpCall& call) {
   const DType traced =
       call.n_in > 0 ? call.in[call.n_in > 1 && call.op == op_where ? 1 : 0].dtype : call.out.dtype;
   ctx->trace = {kernels.isa, name_of(call.op), name_of(traced), ""};
+  ++ctx->counters.kernels;
   switch (call.op) {
     case op_sum:
     case op_mean:
