@@ -2,6 +2,7 @@
 // Code is written as a user would: results are disposed of where PyTorch's reference counts would free them,
 // and a training step runs in tidy.
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import * as tg from 'tapegrad';
 import { losses, nn, optim, type Tensor } from 'tapegrad';
 import type { Work } from './cases.js';
@@ -117,7 +118,8 @@ function step(sizes: number[], batch: number): Run {
   };
 }
 
-function build(work: Work): Run {
+/** The computation as a function that does it n times. */
+export function build(work: Work): Run {
   switch (work.kind) {
     case 'eager':
       return eager(work.op, work.shape);
@@ -134,17 +136,22 @@ function build(work: Work): Run {
   }
 }
 
-const { work, seconds, seed } = JSON.parse(process.argv[2]!) as {
-  work: Work;
-  seconds: number;
-  seed: number;
-};
-tg.manualSeed(seed);
-const { version } = createRequire(import.meta.url)('tapegrad/package.json') as { version: string };
-const result: Measurement = {
-  ...measure(build(work), seconds),
-  library: `tapegrad ${version}`,
-  isa: tg.isa().used,
-  threads: tg.numThreads(),
-};
-console.log(JSON.stringify(result));
+function main(): void {
+  const { work, seconds, seed } = JSON.parse(process.argv[2]!) as {
+    work: Work;
+    seconds: number;
+    seed: number;
+  };
+  tg.manualSeed(seed);
+  const { version } = createRequire(import.meta.url)('tapegrad/package.json') as {
+    version: string;
+  };
+  const result: Measurement = {
+    ...measure(build(work), seconds),
+    library: `tapegrad ${version}`,
+    isa: tg.isa().used,
+    threads: tg.numThreads(),
+  };
+  console.log(JSON.stringify(result));
+}
+if (process.argv[1] === fileURLToPath(import.meta.url)) main();
