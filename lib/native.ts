@@ -15,6 +15,16 @@ export interface NativeMemory {
   systemAllocations: number;
 }
 
+/** Counts since the start. */
+export interface NativeCounters {
+  /** Calls of a backend's functions that compute. */
+  kernels: number;
+  /** Tensors made, views too. */
+  tensors: number;
+  /** Scratch that kernels asked for, most of it to pack operands into. */
+  scratchBytes: number;
+}
+
 export interface NativeTrace {
   isa: string;
   kernel: string;
@@ -100,6 +110,7 @@ export interface Native {
   setThreads(count: number): void;
   state(): { isa: string; isas: string; threads: number };
   trace(): NativeTrace;
+  counters(): NativeCounters;
   schema(): string;
 }
 

@@ -47,6 +47,7 @@ Engine::~Engine() {
 
 void* Engine::scratch(void* owner, size_t bytes) {
   Engine& self = *static_cast<Engine*>(owner);
+  self.context_.counters.scratch_bytes += bytes;
   if (self.scratch_ && self.scratch_->bytes >= bytes) return self.scratch_->data;
   if (self.scratch_) self.pool_.release(self.scratch_);
   self.scratch_ = self.allocate(bytes);
@@ -124,6 +125,7 @@ Status Engine::add(Storage* storage, const TensorView& view, uint32_t* out) {
     pool_.release(storage);
     return error_.set(Status::out_of_memory, "there are too many tensors: %u", table_.live());
   }
+  ++context_.counters.tensors;
   tensor->storage = storage;
   tensor->view = view;
   return Status::ok;

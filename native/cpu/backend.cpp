@@ -33,6 +33,7 @@ Status run(const KernelTable& kernels, ExecContext* ctx, const OpCall& call) {
   const DType traced =
       call.n_in > 0 ? call.in[call.n_in > 1 && call.op == op_where ? 1 : 0].dtype : call.out.dtype;
   ctx->trace = {kernels.isa, name_of(call.op), name_of(traced), ""};
+  ++ctx->counters.kernels;
   switch (call.op) {
     case op_sum:
     case op_mean:
@@ -120,6 +121,7 @@ constexpr Backend kBackend = {
     },
     [](ExecContext* ctx, const ChainCall* call) {
       const FlushDenormals mode;
+      ++ctx->counters.kernels;
       ctx->trace = {kernels.isa, name_of(call->root ? call->root->op : call->stages[0].op),
                     name_of(call->stages[0].dtype), ""};
       return run_chain(kernels.elementwise, kernels.gemm, ctx, *call);
