@@ -29,9 +29,9 @@ class Engine {
   Status create(DType dtype, const Shape& shape, uint32_t* out);
   // Zeros with the shape, dtype and memory order of another tensor.
   Status zeros_like(double handle, uint32_t* out);
-  // Row-major copy into `to`, which has room for `bytes` and must be exactly as large as the
-  // tensor.
-  Status read(double handle, void* to, size_t bytes);
+  // Row-major copy into `to` as elements of another dtype; `bytes` must be exactly the room that
+  // takes.
+  Status read(double handle, DType as, void* to, size_t bytes);
   // Overwrites the elements of `handle` with those of `source`; same shape and dtype.
   Status assign(double handle, double source);
   // handle += source, in place.
@@ -64,7 +64,9 @@ class Engine {
   const Backend& backend() const { return backend_; }
   Error& error() { return error_; }
   // Memory that kernels keep between calls; no tensor's.
-  size_t scratch_bytes() const { return scratch_ ? scratch_->bytes : 0; }
+  size_t scratch_bytes() const {
+    return (scratch_[0] ? scratch_[0]->bytes : 0) + (scratch_[1] ? scratch_[1]->bytes : 0);
+  }
 
   // Called when an allocation failed; returns true if memory was freed and another try makes sense.
   struct Relief {
@@ -89,6 +91,7 @@ class Engine {
     }
     ~Busy() { engine.n_busy_ = 0; }
   };
+  template <int kBlock>
   static void* scratch(void* owner, size_t bytes);
   Storage* allocate(size_t bytes);
   Status out_of_memory(const char* what, size_t bytes);
@@ -107,7 +110,7 @@ class Engine {
   StoragePool pool_;
   TensorTable table_;
   ThreadPool threads_;
-  Storage* scratch_ = nullptr;
+  Storage* scratch_[2] = {};  // of a kernel; of the float32 copies that it is given
   const double* busy_ = nullptr;
   int n_busy_ = 0;
   ExecContext context_;

@@ -2,6 +2,7 @@
 // nothing else.
 #pragma once
 
+#include "bfloat16_table.h"
 #include "elementwise_table.h"
 #include "gemm_table.h"
 #include "norm_table.h"
@@ -19,6 +20,7 @@ struct KernelTable {
   OptimizersTable optimizers;
   GemmTable gemm;
   NormTable norm;
+  Bfloat16Table bfloat16;
 };
 
 }  // namespace tg::cpu

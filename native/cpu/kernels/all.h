@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../table.h"
+#include "bfloat16.h"
 #include "elementwise.h"
 #include "gemm.h"
 #include "norm.h"
@@ -19,5 +20,5 @@ extern const tg::cpu::KernelTable TG_JOIN(tg_kernels_, TG_ISA);
 const tg::cpu::KernelTable TG_JOIN(tg_kernels_, TG_ISA) = {
     TG_TEXT(TG_ISA),       TG_ISA::kElementwiseTable, TG_ISA::kReduceTable,
     TG_ISA::kSoftmaxTable, TG_ISA::kOptimizersTable,  TG_ISA::kGemmTable,
-    TG_ISA::kNormTable};
+    TG_ISA::kNormTable,    TG_ISA::kBfloat16Table};
 }
