@@ -14,7 +14,14 @@ const random = (seed: number, n: number): number[] => {
 };
 
 describe('bfloat16', () => {
-  afterEach(() => tg.manualSeed(1));
+  let before: number;
+  beforeEach(() => {
+    before = tg.memory().tensors;
+  });
+  afterEach(() => {
+    tg.manualSeed(1);
+    expect(tg.memory().tensors, 'tensors left').to.be.at.most(before);
+  });
 
   it('rounds what it is made of to nearest even, and gives back a Float32Array of the exact values', () => {
     const values = [
@@ -36,10 +43,12 @@ describe('bfloat16', () => {
         expect([...read]).to.deep.equal(values.map(toBfloat16));
         expect(x.toArray()).to.deep.equal(values.map(toBfloat16));
       });
-    expect(tg.tensor(NaN, bf16).item()).to.be.NaN;
-    expect(tg.tensor([1.5, -2], bf16).toString()).to.equal(
-      'tensor([ 1.5000, -2.0000], dtype=bfloat16)',
-    );
+    tg.tidy(() => {
+      expect(tg.tensor(NaN, bf16).item()).to.be.NaN;
+      expect(tg.tensor([1.5, -2], bf16).toString()).to.equal(
+        'tensor([ 1.5000, -2.0000], dtype=bfloat16)',
+      );
+    });
   });
 
   it('is made by every creation function', () => {
@@ -76,30 +85,32 @@ describe('bfloat16', () => {
         expect(smallest).to.be.at.least(low);
         expect(largest).to.be.below(high).and.above(low);
       });
-    const whole = tg.randint(0, 300, [20_000], bf16).max().item();
+    const whole = tg.tidy(() => tg.randint(0, 300, [20_000], bf16).max().item());
     expect(whole).to.equal(298); // the largest below 300 that bfloat16 holds
   });
 
   it('meets other dtypes as in PyTorch', () => {
-    const x = tg.tensor([1, 2], bf16);
-    const meets: readonly (readonly [DType, DType])[] = [
-      ['bool', 'bfloat16'],
-      ['int32', 'bfloat16'],
-      ['bfloat16', 'bfloat16'],
-      ['float32', 'float32'],
-      ['float64', 'float64'],
-    ];
-    for (const [dtype, result] of meets) {
-      const y = tg.ones([2], { dtype });
-      expect(tg.mul(x, y).dtype, dtype).to.equal(result);
-      expect(tg.mul(y, x).dtype, dtype).to.equal(result);
-      expect(tg.concat([x, y]).dtype, dtype).to.equal(result);
-    }
-    expect(x.mul(2).dtype).to.equal('bfloat16');
-    expect(tg.where(tg.tensor([true, false]), 0.1, x).dtype).to.equal('bfloat16');
-    expect(x.greater(1).dtype).to.equal('bool');
-    // A number keeps its digits: 3 · 0.1 in bfloat16, not 3 · bfloat16(0.1).
-    expect(tg.tensor(3, bf16).mul(0.1).item()).to.equal(toBfloat16(3 * Math.fround(0.1)));
+    tg.tidy(() => {
+      const x = tg.tensor([1, 2], bf16);
+      const meets: readonly (readonly [DType, DType])[] = [
+        ['bool', 'bfloat16'],
+        ['int32', 'bfloat16'],
+        ['bfloat16', 'bfloat16'],
+        ['float32', 'float32'],
+        ['float64', 'float64'],
+      ];
+      for (const [dtype, result] of meets) {
+        const y = tg.ones([2], { dtype });
+        expect(tg.mul(x, y).dtype, dtype).to.equal(result);
+        expect(tg.mul(y, x).dtype, dtype).to.equal(result);
+        expect(tg.concat([x, y]).dtype, dtype).to.equal(result);
+      }
+      expect(x.mul(2).dtype).to.equal('bfloat16');
+      expect(tg.where(tg.tensor([true, false]), 0.1, x).dtype).to.equal('bfloat16');
+      expect(x.greater(1).dtype).to.equal('bool');
+      // A number keeps its digits: 3 · 0.1 in bfloat16, not 3 · bfloat16(0.1).
+      expect(tg.tensor(3, bf16).mul(0.1).item()).to.equal(toBfloat16(3 * Math.fround(0.1)));
+    });
   });
 
   it('products stay within their bound, in all layouts, and have the same bits on any threads', () => {
@@ -174,7 +185,7 @@ describe('bfloat16', () => {
       tg.manualSeed(3);
       const w = tg.keep(tg.randn([4, 8], { requiresGrad: true }));
       const truth = tg.randn([4, 8]);
-      const optimizer = new tg.optim.Adam([w], { learningRate: 0.05 });
+      const optimizer = new tg.optim.SGD([w], { learningRate: 0.5 });
       const x = tg.randn([64, 8]).to('bfloat16');
       const target = tg.matmul(x.to('float32'), tg.transpose(truth));
       let loss = Infinity;
@@ -195,17 +206,21 @@ describe('bfloat16', () => {
   });
 
   it('gradients that meet are added in float32 and rounded', () => {
-    const x = tg.tensor([3], { ...bf16, requiresGrad: true });
-    x.mul(1.25).sum().backward();
-    x.mul(2.5).sum().backward();
-    expect(x.grad!.dtype).to.equal('bfloat16');
-    expect(x.grad!.item()).to.equal(3.75);
+    tg.tidy(() => {
+      const x = tg.tensor([3], { ...bf16, requiresGrad: true });
+      x.mul(1.25).sum().backward();
+      x.mul(2.5).sum().backward();
+      expect(x.grad!.dtype).to.equal('bfloat16');
+      expect(x.grad!.item()).to.equal(3.75);
+      x.grad!.dispose();
+    });
   });
 
   it('layers take it, and batchNorm keeps its statistics in float32', () => {
     tg.tidy(() => {
       const layer = new tg.nn.Linear(3, 2, bf16);
       expect(layer.forward(tg.ones([4, 3], bf16)).dtype).to.equal('bfloat16');
+      for (const p of layer.parameters()) p.dispose();
       // Mean 100 and deviation 1: a mean in bfloat16 would be off by up to 0.25.
       const data = Array.from({ length: 64 }, (_, i) => toBfloat16(100 + (i % 4)));
       const x = tg.tensor(data, { ...bf16, shape: [64, 1], requiresGrad: true });
@@ -216,6 +231,7 @@ describe('bfloat16', () => {
       expect(storedData(y)).to.deep.equal(storedData(wide.to('bfloat16')));
       y.square().sum().backward();
       expect(x.grad!.dtype).to.equal('bfloat16');
+      x.grad!.dispose();
     });
   });
 
@@ -230,12 +246,15 @@ describe('bfloat16', () => {
   });
 
   it('optimizers and clipping say that parameters belong in float32', () => {
-    const p = tg.ones([2], { ...bf16, requiresGrad: true });
-    expect(() => new tg.optim.SGD([p], { learningRate: 0.1 })).to.throw(
-      TypeError,
-      /SGD: parameter 0 is bfloat16, in which small updates vanish: keep it in float32/,
-    );
-    p.sum().backward();
-    expect(() => tg.clipGradNorm([p], 1)).to.throw(TypeError, /float32 or float64/);
+    tg.tidy(() => {
+      const p = tg.ones([2], { ...bf16, requiresGrad: true });
+      expect(() => new tg.optim.SGD([p], { learningRate: 0.1 })).to.throw(
+        TypeError,
+        /SGD: parameter 0 is bfloat16, in which small updates vanish: keep it in float32/,
+      );
+      p.sum().backward();
+      expect(() => tg.clipGradNorm([p], 1)).to.throw(TypeError, /float32 or float64/);
+      p.grad!.dispose();
+    });
   });
 });

@@ -23,7 +23,7 @@ struct ExecContext {
   } trace;
   // A second block with scratch's promise, for float32 copies of operands while a kernel that may
   // use the first one runs on them.
-  void* (*operands)(void* owner, size_t bytes);
+  void* (*operands)(void* owner, size_t bytes) = nullptr;
 };
 
 // One parameter of a fused optimizer update: flat arrays of n elements of one dtype; states as the

@@ -206,12 +206,14 @@ function gradientTests(op: OpSpec): void {
     if (ELEMENTWISE.has(op.kind)) {
       const ref = elementwiseReference(op.name);
       const domains = [ref.domain, ref.domainY ?? ref.domain];
-      const inputs = op.inputs.map((_, i) =>
-        make(sample(95 + i, 24, domains[i]!, 'float32'), [24], 'bfloat16'),
-      );
-      expectGradients((x) => call(op, x), inputs, op.name);
-      if (inputs.length === 2)
-        expectGradients((x) => call(op, [x[0]!, 0.7]), [inputs[0]!], `${op.name}(x, 0.7)`);
+      tg.tidy(() => {
+        const inputs = op.inputs.map((_, i) =>
+          make(sample(95 + i, 24, domains[i]!, 'float32'), [24], 'bfloat16'),
+        );
+        expectGradients((x) => call(op, x), inputs, op.name);
+        if (inputs.length === 2)
+          expectGradients((x) => call(op, [x[0]!, 0.7]), [inputs[0]!], `${op.name}(x, 0.7)`);
+      });
       return;
     }
     for (const example of structuredReference(op.name).examples) {
