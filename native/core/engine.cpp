@@ -44,8 +44,7 @@ Engine::Engine(const Backend& backend, size_t limit, int threads)
 Engine::~Engine() {
   for (uint32_t i = 0; i < table_.slots(); ++i)
     if (table_.at(i).storage) release(i);
-  for (Storage* block : scratch_)
-    if (block) pool_.release(block);
+  drop_scratch();
 }
 
 template <int kBlock>
@@ -54,11 +53,25 @@ void* Engine::scratch(void* owner, size_t bytes) {
   Storage*& block = self.scratch_[kBlock];
   if (block && block->bytes >= bytes) return block->data;
   if (block) self.pool_.release(block);
-  block = self.allocate(bytes);
+  block = self.obtain(bytes);
   return block ? block->data : nullptr;
 }
 
+void Engine::drop_scratch() {
+  for (Storage*& block : scratch_) {
+    if (block) pool_.release(block);
+    block = nullptr;
+  }
+}
+
 Storage* Engine::allocate(size_t bytes) {
+  Storage* storage = pool_.allocate(bytes);
+  if (storage) return storage;
+  drop_scratch();
+  return obtain(bytes);
+}
+
+Storage* Engine::obtain(size_t bytes) {
   Storage* storage = pool_.allocate(bytes);
   if (!storage && relief.free_some && relief.free_some(relief.arg, bytes))
     storage = pool_.allocate(bytes);

@@ -93,7 +93,10 @@ class Engine {
   };
   template <int kBlock>
   static void* scratch(void* owner, size_t bytes);
+  // Not while a kernel runs: near the limit, scratch that only waits for the next one is given up.
   Storage* allocate(size_t bytes);
+  Storage* obtain(size_t bytes);
+  void drop_scratch();
   Status out_of_memory(const char* what, size_t bytes);
   Status execute(Op op, const TensorView* views, Tensor* const* inputs, int count,
                  const double* attrs, int n_attrs, uint32_t* out);
