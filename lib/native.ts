@@ -52,6 +52,8 @@ export interface NativeProgramFacts {
 }
 
 export type DataArray = Float32Array | Float64Array | Int32Array | Uint8Array;
+/** Elements as tensors hold them: those of bfloat16 are bits. */
+export type StoredArray = DataArray | Uint16Array;
 
 /**
  * What the addon exports; native/binding/functions.h says more. An argument `alive` is not looked at: it
@@ -69,9 +71,10 @@ export interface Native {
   clip(handles: Float64Array, limit: number, alive: unknown): void;
   assign(handle: Handle, source: Handle, alive: unknown): void;
   accumulate(handle: Handle, source: Handle, alive: unknown): void;
-  fromData(owner: object, dtype: number, data: DataArray): Handle;
+  fromData(owner: object, dtype: number, data: StoredArray): Handle;
   zerosLike(owner: object, alive: unknown, handle: Handle): Handle;
-  read(handle: Handle, data: DataArray): void;
+  /** A Float32Array receives the values of bfloat16, a Uint16Array its bits. */
+  read(handle: Handle, data: StoredArray): void;
   describe(handle: Handle): void;
   share(handle: Handle): number;
   attach(handle: Handle, id: number): void;

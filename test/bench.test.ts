@@ -64,7 +64,7 @@ describe('npm run bench', function () {
     expect(Math.abs(Date.now() - Date.parse(r.date))).to.be.below(120_000);
     expect(r.machine).to.include({ node: process.version });
     expect(r.machine.cpu).to.be.a('string').and.not.equal('');
-    expect(r.isa).to.be.oneOf(['avx512', 'avx2', 'baseline', 'neon']);
+    expect(r.isa).to.be.oneOf(['avx512bf16', 'avx512', 'avx2', 'baseline', 'neon']);
     expect(r.failures).to.deep.equal([]);
     expect(r.results.length).to.equal(1);
 

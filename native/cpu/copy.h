@@ -1,6 +1,6 @@
 // Copies of strided tensors, the building block of every op on a view: ranges in row-major order to
 // contiguous memory, and whole tensors to contiguous or strided memory. Compiled once, for the
-// baseline. Bytes move unchanged; element sizes 1, 4 and 8.
+// baseline. Bytes move unchanged; element sizes 1, 2, 4 and 8.
 #pragma once
 
 #include "../core/op.h"

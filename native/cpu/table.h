@@ -2,6 +2,7 @@
 // nothing else.
 #pragma once
 
+#include "bfloat16_table.h"
 #include "convolution_table.h"
 #include "elementwise_table.h"
 #include "gemm_table.h"
@@ -23,6 +24,7 @@ struct KernelTable {
   NormTable norm;
   PoolTable pool;
   ConvolutionTable convolution;
+  Bfloat16Table bfloat16;
 };
 
 }  // namespace tg::cpu
