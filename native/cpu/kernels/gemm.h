@@ -79,12 +79,15 @@ __attribute__((noinline)) void tile(const GemmStrip<T>& s, const T* a, T* c, con
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) acc[i][v] = V<T>(typename V<T>::Vec{});
 
-      // C is wanted only at the end, when nothing else would hide the way to it.
+  // C is wanted only at the end, when nothing else would hide the way to it. Not worth it in short
+  // tiles, which belong to small products.
+  if (s.k > 64) {
 #pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i)
+    for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; v += kVectorBytes < 64 ? 64 / kVectorBytes : 1)
-      __builtin_prefetch(c + i * s.c_row + v * kLanes, 1);
+      for (int v = 0; v < kVectors; v += kVectorBytes < 64 ? 64 / kVectorBytes : 1)
+        __builtin_prefetch(c + i * s.c_row + v * kLanes, 1);
+  }
   const int64_t a_row = s.a_row, a_col = s.a_col, b_row = s.b_row, next_row = s.next_row;
   const T* b = s.b;
   for (int64_t p = s.k; p > 0; --p) {
