@@ -61,6 +61,8 @@ export interface Native {
   accumulate(handle: Handle, source: Handle, alive: unknown): void;
   fromData(owner: object, dtype: number, data: DataArray): Handle;
   zerosLike(owner: object, alive: unknown, handle: Handle): Handle;
+  /** Copies several tensors, those of one running program between the same two of its steps; `made` takes the handles. */
+  cloneAll(owners: object[], handles: Float64Array, made: Float64Array, alive: unknown): void;
   read(handle: Handle, data: DataArray): void;
   describe(handle: Handle): void;
   share(handle: Handle): number;

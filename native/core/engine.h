@@ -35,6 +35,9 @@ class Engine {
   // Row-major copy into `to`, which has room for `bytes` and must be exactly as large as the
   // tensor.
   Status read(double handle, void* to, size_t bytes);
+  // Row-major copies of several tensors into out[0 … count), all or none. What running programs
+  // write is copied between two of their steps: all of a program's tensors between the same two.
+  Status clone_all(const double* handles, int count, uint32_t* out);
   // Overwrites the elements of `handle` with those of `source`; same shape and dtype.
   Status assign(double handle, double source);
   // handle += source, in place.
