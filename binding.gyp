@@ -20,7 +20,7 @@
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["<@(tg_defines)"],
       "conditions": [
-        ["target_arch=='x64'", { "dependencies": ["tg_baseline", "tg_avx2", "tg_avx512"] }],
+        ["target_arch=='x64'", { "dependencies": ["tg_baseline", "tg_avx2", "tg_avx512", "tg_avx512bf16"] }],
         ["target_arch=='arm64'", { "dependencies": ["tg_neon"] }],
         ["OS=='linux'", { "ldflags": ["-Wl,-z,nodelete", "-Wl,--exclude-libs,ALL"] }]
       ]
@@ -37,6 +37,10 @@
         {
           "target_name": "tg_avx512", "type": "static_library", "sources": ["<@(tg_avx512_sources)"],
           "cflags_cc": ["<@(tg_avx512_flags)"], "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["<@(tg_avx512_flags)"] }
+        },
+        {
+          "target_name": "tg_avx512bf16", "type": "static_library", "sources": ["<@(tg_avx512bf16_sources)"],
+          "cflags_cc": ["<@(tg_avx512bf16_flags)"], "xcode_settings": { "OTHER_CPLUSPLUSFLAGS": ["<@(tg_avx512bf16_flags)"] }
         }
       ]
     }],

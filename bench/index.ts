@@ -1,181 +1,164 @@
-// npm run bench: measures tapegrad beside its peers. A process per case, round and library, in turn; medians,
-// paired ratios, a table and a JSON file. See docs/performance.md. Nothing is timed in this process.
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { CASES, quote, select, type Case } from './cases.js';
-import { ROOT, machine } from './machine.js';
+// npm run bench: measures tapegrad beside its peers and the machine's limits. A process per case, round and
+// library, in turn; medians, paired ratios, tables, a JSON file and a chart. See docs/performance.md. Nothing is
+// timed in this process.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { relative } from 'node:path';
+import { quote, type Case, type Work } from './cases.js';
+import { productsOf } from './limits.js';
+import { machine } from './machine.js';
 import type { Measurement } from './measure.js';
-import { OURS, PEERS, run, type Library } from './peers.js';
-import { ratio, series, table, type Report } from './report.js';
+import { UsageError, parse, prepare, type Options } from './options.js';
+import { LIMITS, OURS, run, type Library } from './peers.js';
+import { bestPeer, compare, merge, series, type Report, type Result } from './report.js';
+import { markdown, plain } from './tables.js';
 
-const HELP = `Measures tapegrad beside other libraries. Two quiet cores, please.
-
-  --case NAME[,NAME]   cases or groups (see --list); all unless told
-  --peers NAME[,NAME]  ${PEERS.map((p) => p.name).join(', ')}, or none [${PEERS.map((p) => p.name).join()}]
-  --threads N          of each library [2]
-  --rounds N           processes per case and library, 1 … 1000 [5]
-  --seconds X          measured in each process, 0.01 … 60 [0.5]
-  --out FILE           where the JSON goes [bench/results/DATE.json]
-  --list               names of the cases
-  --help               this text`;
-
-class UsageError extends Error {}
-
-interface Options {
-  cases: Case[];
-  peers: Library[];
-  threads: number;
-  rounds: number;
-  seconds: number;
-  out: string;
+/** A library in a case's round-robin. */
+interface Participant {
+  name: 'ours' | 'limit' | 'products' | 'peer';
+  library: Library;
+  work: Work;
+  rounds: Measurement[];
 }
 
-function number(flag: string, text: string, pattern: RegExp, low: number, high: number): number {
-  const value = pattern.test(text) ? Number(text) : NaN;
-  if (value >= low && value <= high) return value;
-  throw new UsageError(`${flag} must be from ${low} to ${high}, got ${JSON.stringify(text)}`);
+// A peer whose process takes this long, or that is so many times slower, is measured once: its ratio needs no more.
+const SLOW_MS = 10_000;
+const FAR_BEHIND = 10;
+
+function participants(c: Case, peers: readonly Library[]): Participant[] {
+  const all: Participant[] = [{ name: 'ours', library: OURS, work: c.work, rounds: [] }];
+  const products = productsOf(c.work);
+  if (products)
+    all.push({ name: 'products', library: OURS, work: { kind: 'products', products }, rounds: [] });
+  for (const library of peers)
+    all.push({ name: library === LIMITS ? 'limit' : 'peer', library, work: c.work, rounds: [] });
+  return all;
 }
 
-function flags(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        case: { type: 'string', multiple: true, default: [] },
-        peers: { type: 'string' },
-        threads: { type: 'string' },
-        rounds: { type: 'string', default: '5' },
-        seconds: { type: 'string', default: '0.5' },
-        out: { type: 'string' },
-        list: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    }).values;
-  } catch (error) {
-    // Node adds advice on further lines and sentences; the first says it.
-    const [line = ''] = (error as Error).message.split(/\n|\. /);
-    throw new UsageError(`${line} (see --help)`);
-  }
+/** Whether a peer that took `ms` need not be asked again. The first round begins with us. */
+function enough(peer: Participant, ours: Participant, ms: number): boolean {
+  const behind = (peer.rounds[0]?.median_ns ?? 0) / ours.rounds[0]!.median_ns;
+  return ms > SLOW_MS || behind > FAR_BEHIND;
 }
 
-/** What to do, or null after printing what was asked for. */
-function parse(args: string[], date: Date): Options | null {
-  const given = flags(args);
-  if (given.help || given.list) {
-    console.log(given.help ? HELP : CASES.map((c) => c.name).join('\n'));
-    return null;
-  }
-  const chosen = select(given.case.flatMap((names) => names.split(',')));
-  if ('unknown' in chosen)
-    throw new UsageError(`--case ${chosen.unknown}: no such case or group (see --list)`);
-  const named = given.peers?.split(',').filter((name) => name !== 'none');
-  for (const name of named ?? []) {
-    if (!PEERS.some((p) => p.name === name))
-      throw new UsageError(
-        `--peers ${name}: unknown; known: ${PEERS.map((p) => p.name).join(', ')}, none`,
-      );
-  }
-  const cores = machine().cores;
-  const out =
-    given.out ?? join(ROOT, 'bench/results', `${date.toISOString().replace(/[:.]/g, '-')}.json`);
-  if (out === '' || out.includes('\0'))
-    throw new UsageError(`--out must be a path, got ${JSON.stringify(out)}`);
-  return {
-    cases: chosen.cases,
-    peers: PEERS.filter((p) => named === undefined || named.includes(p.name)),
-    threads:
-      given.threads === undefined
-        ? Math.min(2, cores)
-        : number('--threads', given.threads, /^\d{1,4}$/, 1, cores),
-    rounds: number('--rounds', given.rounds, /^\d{1,4}$/, 1, 1000),
-    seconds: number('--seconds', given.seconds, /^\d{1,4}(\.\d{1,9})?$/, 0.01, 60),
-    out: resolve(out),
-  };
-}
-
-/** Creates the file before anything is measured: an hour's work must not end with "permission denied". */
-function prepare(out: string): void {
-  try {
-    mkdirSync(dirname(out), { recursive: true });
-    writeFileSync(out, '', { flag: 'a' });
-  } catch (error) {
-    throw new UsageError(`--out ${out}: cannot write there: ${(error as Error).message}`);
-  }
-}
-
-/** All rounds of one case: A B, B A, A B, … so that a drift of the machine hits all alike. */
+/** All rounds of one case: A B C, C B A, A B C, … so that a drift of the machine hits all alike. */
 async function measureCase(
   c: Case,
-  libraries: Library[],
-  options: Options,
-): Promise<Map<Library, Measurement[]>> {
-  const rounds = new Map(libraries.map((l) => [l, [] as Measurement[]]));
-  for (let round = 0; round < options.rounds; ++round) {
-    for (const library of round % 2 ? libraries.toReversed() : libraries) {
-      const { threads, seconds } = options;
-      rounds
-        .get(library)!
-        .push(await run(library, { work: c.work, threads, seconds, seed: round + 1 }));
+  threads: number,
+  peers: readonly Library[],
+  { rounds, seconds }: Options,
+  fail: (library: Library, error: Error) => void,
+): Promise<Result | null> {
+  const all = participants(c, peers);
+  const active = new Set(all);
+  for (let round = 0; round < rounds; ++round) {
+    for (const p of round % 2 ? all.toReversed() : all) {
+      if (!active.has(p)) continue;
+      const start = performance.now();
+      try {
+        p.rounds.push(await run(p.library, { work: p.work, threads, seconds, seed: round + 1 }));
+      } catch (error) {
+        fail(p.library, error as Error);
+        // Without our time there is nothing to compare; a peer that breaks costs nobody else.
+        if (p.name === 'ours') return null;
+        p.rounds.length = 0;
+        active.delete(p);
+      }
+      if (p.name === 'peer' && enough(p, all[0]!, performance.now() - start)) active.delete(p);
     }
   }
-  return rounds;
+  const ours = series(all[0]!.rounds);
+  const result: Result = { name: c.name, work: c.work, threads, ours, peers: {} };
+  for (const { name, library, rounds: theirs } of all.slice(1)) {
+    if (theirs.length === 0) continue;
+    const compared = compare(ours, theirs);
+    if (name === 'limit' || name === 'products') result[name] = compared;
+    else result.peers[library.name] = compared;
+  }
+  return result;
+}
+
+/** Who takes part at all; the others are named in the report. */
+function present(peers: readonly Library[], report: Report): Library[] {
+  return [LIMITS, ...peers].filter((library) => {
+    const reason = library.missing();
+    if (reason !== null) report.peers[library.name] = { skipped: reason };
+    return reason === null;
+  });
+}
+
+function note(result: Result, report: Report, available: readonly Library[]): void {
+  report.results.push(result);
+  report.isa = result.ours.rounds[0]!.isa;
+  for (const { name, title } of available) {
+    const first = result.peers[name]?.rounds[0];
+    if (first) report.peers[name] = { title, library: first.library, isa: first.isa };
+  }
+  const [name, best] = bestPeer(result) ?? [];
+  const against = best ? `${best.ratio.median.toFixed(2)}× ${name}` : '';
+  console.error(
+    `${result.name}  threads: ${result.threads}  ${quote(result.work, result.ours.median_ns)}  ${against}`,
+  );
+}
+
+async function measureAll(options: Options, out: string, date: Date): Promise<Report> {
+  const { rounds, seconds } = options;
+  const report: Report = {
+    schema: 2,
+    date: date.toISOString(),
+    machine: machine(),
+    isa: '',
+    rounds,
+    seconds,
+    peers: {},
+    results: [],
+    failures: [],
+  };
+  const available = present(options.peers, report);
+  for (const c of options.cases) {
+    for (const threads of c.small ? options.threads.slice(0, 1) : options.threads) {
+      const peers = available.filter((p) => p.supports(c));
+      const fail = (library: Library, { message }: Error) => {
+        report.failures.push({ case: c.name, threads, library: library.name, reason: message });
+        console.error(`${c.name}: ${message}`);
+        process.exitCode = 1;
+      };
+      const result = await measureCase(c, threads, peers, options, fail);
+      if (result) note(result, report, available);
+      writeFileSync(out, `${JSON.stringify(report, null, 1)}\n`);
+    }
+  }
+  return report;
+}
+
+function load(file: string): Report {
+  try {
+    const report = JSON.parse(readFileSync(file, 'utf8')) as Report;
+    if (report.schema === 2) return report;
+  } catch (error) {
+    throw new UsageError(`--from ${file}: ${(error as Error).message}`);
+  }
+  throw new UsageError(`--from ${file}: not a result of this version of the benchmarks`);
 }
 
 async function main(): Promise<void> {
   const date = new Date();
   const options = parse(process.argv.slice(2), date);
   if (!options) return;
-  prepare(options.out);
-
-  const report: Report = {
-    schema: 1,
-    date: date.toISOString(),
-    machine: machine(),
-    isa: '',
-    threads: options.threads,
-    rounds: options.rounds,
-    seconds: options.seconds,
-    peers: {},
-    results: [],
-    failures: [],
-  };
-  const available: Library[] = [];
-  for (const peer of options.peers) {
-    const reason = peer.missing();
-    if (reason === null) available.push(peer);
-    else report.peers[peer.name] = { skipped: reason };
+  const { out, from } = options;
+  const loaded = from.length > 0 ? merge(from.map(load)) : null;
+  if (out !== null) prepare(out);
+  const report = loaded ?? (await measureAll(options, out!, date));
+  console.log((options.markdown ? markdown : plain)(report));
+  if (out === null) return;
+  if (loaded) writeFileSync(out, `${JSON.stringify(loaded, null, 1)}\n`);
+  const files = [out];
+  const { chart } = await import('./chart.js'); // Vega takes long to load
+  const svg = await chart(report);
+  if (svg !== null) {
+    files.push(`${out.replace(/\.json$/, '')}.svg`);
+    writeFileSync(files[1]!, svg);
   }
-
-  for (const c of options.cases) {
-    try {
-      const peers = available.filter((p) => p.supports(c.work));
-      const rounds = await measureCase(c, [OURS, ...peers], options);
-      const ours = series(rounds.get(OURS)!);
-      report.isa = ours.rounds[0]!.isa;
-      const result: Report['results'][number] = { ...c, ours, peers: {} };
-      for (const peer of peers) {
-        const theirs = series(rounds.get(peer)!);
-        report.peers[peer.name] = {
-          library: theirs.rounds[0]!.library,
-          isa: theirs.rounds[0]!.isa,
-        };
-        result.peers[peer.name] = { ...theirs, ratio: ratio(ours, theirs) };
-      }
-      report.results.push(result);
-      const against = Object.entries(result.peers).map(
-        ([name, p]) => `${p.ratio.median.toFixed(2)}× ${name}`,
-      );
-      console.error([c.name, quote(c.work, ours.median_ns), ...against].join('  '));
-    } catch (error) {
-      // One broken case must not cost the others.
-      report.failures.push({ case: c.name, reason: (error as Error).message });
-      console.error(`${c.name}: ${(error as Error).message}`);
-      process.exitCode = 1;
-    }
-    writeFileSync(options.out, `${JSON.stringify(report, null, 1)}\n`);
-  }
-  console.log(`${table(report)}\n${relative(process.cwd(), options.out)}`);
+  if (!options.markdown) console.log(files.map((file) => relative(process.cwd(), file)).join('\n'));
 }
 
 try {

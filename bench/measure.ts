@@ -1,5 +1,5 @@
 // How a child process times its work: warm up, then samples of many iterations until the time is over.
-// peers/torch.py does the same, line by line.
+// peers/torch.py and native/bench/timing.h do the same, line by line.
 
 export interface Measurement {
   /** Nanoseconds per iteration: the median over samples, the best sample, and all time over all iterations. */
@@ -13,6 +13,8 @@ export interface Measurement {
   library: string;
   isa: string;
   threads: number;
+  /** Which of a library's ways it was, where there are several. */
+  variant?: string;
 }
 
 export type Timing = Pick<
@@ -22,7 +24,12 @@ export type Timing = Pick<
 
 // A sample is long against the clock's resolution and short against whatever else the machine does.
 const SAMPLE_NS = 1e6;
+// Enough for a median; of work that takes seconds, one after the warm-up must do.
 const MIN_SAMPLES = 5;
+const SLOW_NS = 1e9;
+// Half the time of the samples, and at least this, five times what the others take: a step of the tape is compiled
+// in several stages, and before the last it takes twice as long.
+const WARM_UP_NS = 5e8;
 
 const cpu = (): number => {
   const { user, system } = process.cpuUsage();
@@ -39,10 +46,10 @@ export function median(values: readonly number[]): number {
 
 /** @param run - does the work n times; no call of ours is in its loop */
 export function measure(run: (n: number) => void, seconds: number): Timing {
-  // Half the time warms up (caches, the compiler, memory pools) and finds the number of iterations.
+  // Warms up (caches, the compiler, memory pools) and finds the number of iterations.
   let n = 1;
   let last = 1;
-  for (const end = now() + seconds * 5e8; ;) {
+  for (const end = now() + Math.max(WARM_UP_NS, seconds * 5e8); ;) {
     const start = now();
     run(n);
     const stop = now();
@@ -50,12 +57,13 @@ export function measure(run: (n: number) => void, seconds: number): Timing {
     if (stop >= end) break;
     n = Math.max(1, Math.min(2 * n, Math.round((n * SAMPLE_NS) / last)));
   }
+  const least = last > SLOW_NS ? 1 : MIN_SAMPLES;
   const samples: number[] = [];
   const cpuBegin = cpu();
   const begin = now();
   const end = begin + seconds * 1e9;
   let at = begin;
-  while (at < end || samples.length < MIN_SAMPLES) {
+  while (at < end || samples.length < least) {
     run(n);
     const next = now();
     samples.push((next - at) / n);

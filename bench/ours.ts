@@ -2,9 +2,10 @@
 // Code is written as a user would: results are disposed of where PyTorch's reference counts would free them,
 // and a training step runs in tidy.
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import * as tg from 'tapegrad';
 import { losses, nn, optim, type Tensor } from 'tapegrad';
-import type { Work } from './cases.js';
+import { CNN, CNN_FLAT, type Product, type Work } from './cases.js';
 import { measure, type Measurement } from './measure.js';
 
 type Run = (n: number) => void;
@@ -53,33 +54,65 @@ function backward(shape: number[]): Run {
 
 function elementwise(op: string, shape: number[]): Run {
   const normal = tg.randn(shape);
-  const x = op === 'log' ? normal.abs() : normal;
-  switch (op) {
-    case 'relu':
-      return (n) => times(n, () => tg.relu(x));
-    case 'sigmoid':
-      return (n) => times(n, () => tg.sigmoid(x));
-    case 'tanh':
-      return (n) => times(n, () => tg.tanh(x));
-    case 'exp':
-      return (n) => times(n, () => tg.exp(x));
-    case 'log':
-      return (n) => times(n, () => tg.log(x));
-    case 'gelu':
-      return (n) => times(n, () => tg.gelu(x));
-    case 'softmax':
-      return (n) => times(n, () => tg.softmax(x, -1));
-    case 'sum':
-      return (n) => times(n, () => tg.sum(x));
-    default:
-      throw new Error(`no elementwise op ${op}`);
-  }
+  const x = op.startsWith('log') && shape.length === 1 ? normal.abs() : normal;
+  const last = shape.at(-1)!;
+  const y = tg.randn(shape);
+  const row = tg.randn([last]);
+  const zeros = tg.zeros([last]);
+  const classes = tg.randint(0, last, [shape[0]!]);
+  const ops: Record<string, () => Tensor> = {
+    relu: () => tg.relu(x),
+    sigmoid: () => tg.sigmoid(x),
+    tanh: () => tg.tanh(x),
+    exp: () => tg.exp(x),
+    expm1: () => tg.expm1(x),
+    log: () => tg.log(x),
+    log1p: () => tg.log1p(x),
+    erf: () => tg.erf(x),
+    sin: () => tg.sin(x),
+    cos: () => tg.cos(x),
+    gelu: () => tg.gelu(x),
+    add: () => tg.add(x, y),
+    mul: () => tg.mul(x, y),
+    addNumber: () => tg.add(x, 2),
+    addRow: () => tg.add(x, row),
+    sum: () => tg.sum(x),
+    sum0: () => tg.sum(x, 0),
+    sum1: () => tg.sum(x, 1),
+    mean: () => tg.mean(x),
+    mean0: () => tg.mean(x, 0),
+    max: () => tg.max(x),
+    max0: () => tg.max(x, 0),
+    max1: () => tg.max(x, 1),
+    softmax: () => tg.softmax(x, -1),
+    softmax0: () => tg.softmax(x, 0),
+    logSoftmax: () => tg.logSoftmax(x, -1),
+    crossEntropy: () => losses.crossEntropy(x, classes),
+    layerNorm: () => tg.layerNorm(x, row, zeros),
+  };
+  const make = ops[op];
+  if (!make) throw new Error(`no elementwise op ${op}`);
+  return (n) => times(n, make);
 }
 
-function gemm({ m, n, k, transposed }: Extract<Work, { kind: 'gemm' }>): Run {
-  const a = transposed === 'a' ? tg.randn([k, m]).transpose() : tg.randn([m, k]);
-  const b = transposed === 'b' ? tg.randn([n, k]).transpose() : tg.randn([k, n]);
+function operands({ m, n, k, transposed }: Product, dtype: 'float32' | 'float64' = 'float32') {
+  const random = (rows: number, columns: number) => tg.randn([rows, columns], { dtype });
+  return {
+    a: transposed === 'a' ? random(k, m).transpose() : random(m, k),
+    b: transposed === 'b' ? random(n, k).transpose() : random(k, n),
+  };
+}
+
+function gemm(work: Extract<Work, { kind: 'gemm' }>): Run {
+  const { a, b } = operands(work, work.dtype);
   return (count) => times(count, () => tg.matmul(a, b));
+}
+
+function products(list: Product[]): Run {
+  const pairs = list.map((product) => operands(product));
+  return (count) => {
+    for (let i = 0; i < count; ++i) for (const { a, b } of pairs) tg.matmul(a, b).dispose();
+  };
 }
 
 function adam(tensors: number, size: number): Run {
@@ -94,17 +127,11 @@ function adam(tensors: number, size: number): Run {
   };
 }
 
-function step(sizes: number[], batch: number): Run {
-  const layers: nn.Module[] = [];
-  for (let i = 1; i < sizes.length; ++i) {
-    if (i > 1) layers.push(new nn.ReLU());
-    layers.push(new nn.Linear(sizes[i - 1]!, sizes[i]!));
-  }
-  const model = new nn.Sequential(...layers);
+/** Steps of Adam on the cross-entropy of a model's outputs and random labels. */
+function train(model: nn.Module, x: Tensor, classes: number): Run {
   // So small that weights and gradients stay ordinary numbers however often the batch is seen.
   const optimizer = new optim.Adam(model.parameters(), { learningRate: 1e-6 });
-  const x = tg.randn([batch, sizes[0]!]);
-  const y = tg.randint(0, sizes.at(-1)!, [batch]);
+  const y = tg.randint(0, classes, [x.shape[0]!]);
   return (n) => {
     for (let i = 0; i < n; ++i) {
       tg.tidy(() => {
@@ -117,7 +144,33 @@ function step(sizes: number[], batch: number): Run {
   };
 }
 
-function build(work: Work): Run {
+function step(sizes: number[], batch: number): Run {
+  const layers: nn.Module[] = [];
+  for (let i = 1; i < sizes.length; ++i) {
+    if (i > 1) layers.push(new nn.ReLU());
+    layers.push(new nn.Linear(sizes[i - 1]!, sizes[i]!));
+  }
+  return train(new nn.Sequential(...layers), tg.randn([batch, sizes[0]!]), sizes.at(-1)!);
+}
+
+function cnn(batch: number): Run {
+  const { size, kernel, channels, pool, hidden, classes } = CNN;
+  const convolutions = channels
+    .slice(1)
+    .flatMap((out, i) => [new nn.Conv2d(channels[i]!, out, kernel), new nn.ReLU()]);
+  const model = new nn.Sequential(
+    ...convolutions,
+    new nn.MaxPool2d(pool),
+    new nn.Flatten(),
+    new nn.Linear(CNN_FLAT, hidden),
+    new nn.ReLU(),
+    new nn.Linear(hidden, classes),
+  );
+  return train(model, tg.randn([batch, channels[0]!, size, size]), classes);
+}
+
+/** The computation as a function that does it n times. */
+export function build(work: Work): Run {
   switch (work.kind) {
     case 'eager':
       return eager(work.op, work.shape);
@@ -131,20 +184,29 @@ function build(work: Work): Run {
       return adam(work.tensors, work.size);
     case 'step':
       return step(work.sizes, work.batch);
+    case 'cnn':
+      return cnn(work.batch);
+    case 'products':
+      return products(work.products);
   }
 }
 
-const { work, seconds, seed } = JSON.parse(process.argv[2]!) as {
-  work: Work;
-  seconds: number;
-  seed: number;
-};
-tg.manualSeed(seed);
-const { version } = createRequire(import.meta.url)('tapegrad/package.json') as { version: string };
-const result: Measurement = {
-  ...measure(build(work), seconds),
-  library: `tapegrad ${version}`,
-  isa: tg.isa().used,
-  threads: tg.numThreads(),
-};
-console.log(JSON.stringify(result));
+function main(): void {
+  const { work, seconds, seed } = JSON.parse(process.argv[2]!) as {
+    work: Work;
+    seconds: number;
+    seed: number;
+  };
+  tg.manualSeed(seed);
+  const { version } = createRequire(import.meta.url)('tapegrad/package.json') as {
+    version: string;
+  };
+  const result: Measurement = {
+    ...measure(build(work), seconds),
+    library: `tapegrad ${version}`,
+    isa: tg.isa().used,
+    threads: tg.numThreads(),
+  };
+  console.log(JSON.stringify(result));
+}
+if (process.argv[1] === fileURLToPath(import.meta.url)) main();

@@ -1,16 +1,16 @@
-// From raw rounds to medians, paired ratios, a table and the shape of the JSON file.
-import { quote, type Case } from './cases.js';
+// From raw rounds to medians and paired ratios: the shape of the JSON file. tables.ts and chart.ts show it.
+import { groupOf, type Work } from './cases.js';
 import { median, type Measurement } from './measure.js';
 import type { Machine } from './machine.js';
 
-/** One library's rounds of one case, and over them the median of medians and the best of bests. */
+/** One participant's rounds of one case, and over them the median of medians and the best of bests. */
 export interface Series {
   rounds: Measurement[];
   median_ns: number;
   best_ns: number;
 }
 
-/** Their time over ours; above 1 we are faster. */
+/** Their time over ours: of a peer, above 1 we are faster; of a limit, the share of it that we reach. */
 export interface Ratio {
   /** Median over rounds, and the extremes: each round's median against the same round's. */
   median: number;
@@ -20,23 +20,31 @@ export interface Ratio {
   best: number;
 }
 
-export interface Result extends Case {
+export type Compared = Series & { ratio: Ratio };
+
+export interface Result {
+  name: string;
+  work: Work;
+  threads: number;
   ours: Series;
-  peers: Record<string, Series & { ratio: Ratio }>;
+  peers: Record<string, Compared>;
+  /** The time that the machine needs at least (limits.ts), measured in the same rounds. */
+  limit?: Compared;
+  /** Of a training step: the time of its bare matrix products here. */
+  products?: Compared;
 }
 
 export interface Report {
-  schema: 1;
+  schema: 2;
   date: string;
   machine: Machine;
   isa: string;
-  threads: number;
   rounds: number;
   seconds: number;
   /** By name: what was measured, or why it was not. */
-  peers: Record<string, { library: string; isa: string } | { skipped: string }>;
+  peers: Record<string, { title: string; library: string; isa: string } | { skipped: string }>;
   results: Result[];
-  failures: { case: string; reason: string }[];
+  failures: { case: string; threads: number; library: string; reason: string }[];
 }
 
 export function series(rounds: Measurement[]): Series {
@@ -47,55 +55,66 @@ export function series(rounds: Measurement[]): Series {
   };
 }
 
-export function ratio(ours: Series, theirs: Series): Ratio {
+/** A slow peer has fewer rounds than we: those that it has are paired with the first of ours. */
+export function compare(ours: Series, rounds: Measurement[]): Compared {
+  const theirs = series(rounds);
   const paired = theirs.rounds.map((r, i) => r.median_ns / ours.rounds[i]!.median_ns);
-  return {
+  const ratio = {
     median: median(paired),
     low: Math.min(...paired),
     high: Math.max(...paired),
     best: theirs.best_ns / ours.best_ns,
   };
+  return { ...theirs, ratio };
 }
 
-const times = (x: number): string => `${x.toFixed(2)}×`;
-
-/** Rows of text in columns: the first is flush left, the others flush right. */
-function columns(rows: string[][]): string[] {
-  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
-  return rows.map((row) =>
-    row
-      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
-      .join('  '),
-  );
+/** The peer with the lowest median, and its name. */
+export function bestPeer(result: Result): [string, Compared] | undefined {
+  return Object.entries(result.peers).sort((a, b) => a[1].median_ns - b[1].median_ns)[0];
 }
 
-/** The table that ends a run. */
-export function table(report: Report): string {
-  const names = Object.keys(report.peers).filter((name) => 'library' in report.peers[name]!);
-  const head = ['case', 'tapegrad', 'best'];
-  for (const name of names) head.push(name, 'best', `${name}/tapegrad`, 'spread', 'best/best');
-  const rows = report.results.map(({ name, work, ours, peers }) => {
-    const row = [name, quote(work, ours.median_ns), quote(work, ours.best_ns)];
-    for (const peer of names) {
-      const theirs = peers[peer];
-      if (theirs) {
-        const { median, low, high, best } = theirs.ratio;
-        row.push(quote(work, theirs.median_ns), quote(work, theirs.best_ns));
-        row.push(times(median), `${low.toFixed(2)} … ${high.toFixed(2)}`, times(best));
-      } else {
-        row.push('–', '–', '–', '–', '–');
-      }
-    }
-    return row;
+export interface Group {
+  name: string;
+  threads: number;
+  results: Result[];
+  /** Against the best peer of each case: the geometric mean of the ratios, and the lowest; null without peers. */
+  mean: number | null;
+  lowest: number | null;
+}
+
+/** The results by group and number of threads, in the order of the report. */
+export function groups(results: readonly Result[]): Group[] {
+  const found = new Map<string, Result[]>();
+  for (const result of results) {
+    const key = `${groupOf(result)} ${result.threads}`;
+    found.set(key, [...(found.get(key) ?? []), result]);
+  }
+  return [...found.values()].map((members) => {
+    const ratios = members.flatMap((r) => bestPeer(r)?.[1].ratio.median ?? []);
+    const logs = ratios.reduce((sum, x) => sum + Math.log(x), 0);
+    return {
+      name: groupOf(members[0]!),
+      threads: members[0]!.threads,
+      results: members,
+      mean: ratios.length > 0 ? Math.exp(logs / ratios.length) : null,
+      lowest: ratios.length > 0 ? Math.min(...ratios) : null,
+    };
   });
-  const { machine } = report;
-  const text = [
-    `${machine.cpu}${machine.cpuId ? ` (${machine.cpuId})` : ''}, ${machine.cores} cores; ${report.isa}; ` +
-      `threads: ${report.threads}; node ${machine.node}; commit ${machine.commit ?? 'unknown'}`,
-    ...columns([head, ...rows]),
-  ];
-  if (names.length > 0) text.push('Ratios are paired by round; above 1 tapegrad is faster.');
-  for (const [name, peer] of Object.entries(report.peers))
-    if ('skipped' in peer) text.push(`${name} skipped: ${peer.skipped}`);
-  return text.join('\n');
+}
+
+/** Several runs as one; of a case measured twice the later result counts. */
+export function merge(reports: readonly Report[]): Report {
+  const results = new Map<string, Result>();
+  for (const report of reports)
+    for (const r of report.results) results.set(`${r.name} ${r.threads}`, r);
+  const peers: Report['peers'] = {};
+  for (const report of reports)
+    for (const [name, peer] of Object.entries(report.peers))
+      if (!(name in peers) || 'library' in peer) peers[name] = peer;
+  return {
+    ...reports.at(-1)!,
+    peers,
+    results: [...results.values()],
+    failures: reports.flatMap((r) => r.failures),
+  };
 }

@@ -10,6 +10,7 @@ import {
   disposed,
   handleOf,
   isDoomed,
+  isFloat,
   isTensor,
   setRequiresGrad,
   shapeOf,
@@ -77,16 +78,16 @@ function commonDType(x: readonly Operand[], from: number): number {
     if (typeof v === 'number') fraction ||= !Number.isInteger(v) || Math.abs(v) > 2147483647;
     else dtype = Math.max(dtype, RANK[v.dtype]);
   }
-  return fraction && dtype < RANK.float32 ? RANK.float32 : dtype;
+  return fraction && dtype < RANK.bfloat16 ? RANK.float32 : dtype;
 }
-const RANK = { bool: 0, int32: 1, float32: 2, float64: 3 } as const;
-const BY_RANK = ['bool', 'int32', 'float32', 'float64'] as const;
+const RANK = { bool: 0, int32: 1, bfloat16: 2, float32: 3, float64: 4 } as const;
+const BY_RANK = ['bool', 'int32', 'bfloat16', 'float32', 'float64'] as const;
 
 /** Casts tensors of an elementwise op or a structured one to the dtype it can work in. */
 function promote(op: OpSpec, x: readonly Operand[]): readonly Operand[] {
   const from = op.name === 'where' ? 1 : 0;
   let rank = commonDType(x, from);
-  if (op.types === 'float' && rank < RANK.float32) rank = RANK.float32;
+  if (op.types === 'float' && rank < RANK.bfloat16) rank = RANK.float32;
   else if (rank === RANK.bool && (op.types === 'number' || op.kind === 'compare' || from === 1))
     rank = RANK.int32;
   const dtype = BY_RANK[rank];
@@ -120,7 +121,7 @@ function checkOperands(op: OpSpec, x: readonly unknown[]): readonly Operand[] {
       if (dtype === null) dtype = v.dtype;
       else if (dtype !== v.dtype) mixed = true;
     } else if (typeof v === 'number' && NUMBERS_TOO.has(op.kind)) {
-      if (dtype !== 'float64' && dtype !== 'float32') mixed = true;
+      if (dtype === null || !isFloat(dtype)) mixed = true;
     } else if (typeof v === 'number' && op.name === 'where' && i > 0) {
       mixed = true;
     } else {
@@ -138,7 +139,7 @@ function checkOperands(op: OpSpec, x: readonly unknown[]): readonly Operand[] {
     throw new TypeError(`${op.name}: at least one of ${op.inputs.join(', ')} must be a Tensor`);
   if (
     mixed ||
-    (op.types !== undefined && dtype !== 'float32' && dtype !== 'float64') ||
+    (op.types !== undefined && (dtype === null || !isFloat(dtype))) ||
     (dtype === 'bool' && op.kind === 'compare')
   )
     if (op.types !== undefined || op.kind === 'compare' || PROMOTED.has(op.name))
@@ -225,8 +226,7 @@ export function apply(
   const x = checkOperands(op, operands);
   const attrs = numbers ?? NONE;
   const out = execute(op.code, x, attrs);
-  if (isGradEnabled() && wantsGrad(x) && (out.dtype === 'float32' || out.dtype === 'float64'))
-    record(op, x, out, attrs);
+  if (isGradEnabled() && wantsGrad(x) && isFloat(out.dtype)) record(op, x, out, attrs);
   return out;
 }
 
@@ -242,8 +242,7 @@ export function applyList(
   writeNumbers(attrs);
   const out = blank();
   adopt(out, native.runList(op.code, out, x, Float64Array.from(x, handleOf)));
-  if (isGradEnabled() && wantsGrad(x) && (out.dtype === 'float32' || out.dtype === 'float64'))
-    record(op, x, out, attrs);
+  if (isGradEnabled() && wantsGrad(x) && isFloat(out.dtype)) record(op, x, out, attrs);
   return out;
 }
 

@@ -1,7 +1,7 @@
 // Making tensors from data and from rules.
 import { execute, apply, dtypeCode } from './apply.js';
 import { checkNumber, describe, wrongType } from './errors.js';
-import { MAILBOX, native, type DataArray } from './native.js';
+import { MAILBOX, native, type DataArray, type StoredArray } from './native.js';
 import { OPS, type DType } from './schema.gen.js';
 import { adopt, blank, checkTensor, handleOf, shapeOf, type Tensor } from './tensor.js';
 
@@ -71,6 +71,7 @@ const ARRAYS = {
   float64: Float64Array,
   int32: Int32Array,
   bool: Uint8Array,
+  bfloat16: Float64Array, // what it is rounded from
 } as const;
 
 function dtypeOfArray(data: ArrayBufferView): DType {
@@ -161,7 +162,8 @@ function flatten(
  * A tensor of the given data, which is copied.
  * @param data - a number, nested arrays of numbers or booleans (all rows of one length), or a typed array
  * @param options - `shape` (for flat data; product = number of elements), `dtype`, `requiresGrad`
- * @returns dtype: as told, else float32 for numbers, bool for booleans, a typed array's own (small integers: int32)
+ * @returns dtype: as told, else float32 for numbers, bool for booleans, a typed array's own (small integers: int32).
+ * bfloat16 is rounded to, ties to even
  * @throws TypeError for other data, or memory that is shared, resizable or detached; RangeError for ragged
  * data or a shape that does not fit
  */
@@ -196,6 +198,12 @@ export function tensor(
     values = dtype === 'bool' ? Uint8Array.from(flat, (v) => (v ? 1 : 0)) : new ARRAYS[dtype](flat);
   }
   if (given.shape !== undefined) shape = checkShape('tensor', given.shape);
+  if (dtype === 'bfloat16') {
+    const wide = fromData(values, shape, 'float64');
+    const rounded = execute(OPS.cast.code, [wide], [dtypeCode('tensor', dtype)]);
+    wide.dispose();
+    return finish(rounded, given);
+  }
   return finish(fromData(values, shape, dtype), given);
 }
 
@@ -215,8 +223,11 @@ export function tensorFor(
   }
 }
 
-/** @internal A tensor of an array of its dtype that nobody else has seen, so that no copy is needed first. */
-export function fromData(values: DataArray, shape: readonly number[], dtype: DType): Tensor {
+/**
+ * @internal A tensor of an array of its dtype (bfloat16: a Uint16Array of bits) that nobody else has seen, so
+ * that no copy is needed first.
+ */
+export function fromData(values: StoredArray, shape: readonly number[], dtype: DType): Tensor {
   const box = native.mailbox;
   box[MAILBOX.attrs] = shape.length;
   shape.forEach((d, i) => (box[MAILBOX.attrs + 1 + i] = d));

@@ -4,7 +4,7 @@ import { zerosLike } from './create.js';
 import { TapegradError, checkKeys, wrongType } from './errors.js';
 import { detach } from './ops.js';
 import { enableGrad } from './tape.js';
-import { checkTensor, isTensor, type Tensor } from './tensor.js';
+import { checkTensor, isFloat, isTensor, type Tensor } from './tensor.js';
 
 /** A function of tensors (and whatever else) to a scalar tensor. */
 export type ScalarFunction<A extends readonly unknown[]> = (...args: A) => Tensor;
@@ -15,8 +15,7 @@ export interface ValueAndGrads {
   grads: Tensor[];
 }
 
-const isDifferentiable = (a: unknown): a is Tensor =>
-  isTensor(a) && (a.dtype === 'float32' || a.dtype === 'float64');
+const isDifferentiable = (a: unknown): a is Tensor => isTensor(a) && isFloat(a.dtype);
 
 /**
  * Turns f into a function that also returns the gradients of its scalar result with respect to its float

@@ -6,7 +6,7 @@ import { copyFrom, stack } from './ops.js';
 import { nextKey } from './random.js';
 import { OPS } from './schema.gen.js';
 import { noGrad } from './tape.js';
-import { checkTensor, shapeOf, tidy, type Tensor } from './tensor.js';
+import { FLOATS, checkTensor, isFloat, shapeOf, tidy, type Tensor } from './tensor.js';
 
 const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 const text = (t: Tensor): string => `[${shapeOf(t).join(', ')}]`;
@@ -51,8 +51,7 @@ export function batchNorm(
     throw new RangeError(
       `batchNorm: x must be [n, channels] or [n, channels, h, w], got ${text(x)}`,
     );
-  if (x.dtype !== 'float32' && x.dtype !== 'float64')
-    throw wrongType('batchNorm', 'x', 'float32 or float64', x.dtype);
+  if (!isFloat(x.dtype)) throw wrongType('batchNorm', 'x', FLOATS, x.dtype);
   const channels = shape[1]!;
   checkChannels('weight', weight, channels);
   checkChannels('bias', bias, channels);
@@ -82,6 +81,7 @@ export function batchNorm(
     throw new RangeError(
       `batchNorm: training needs more than one value per channel, got x of shape ${text(x)}`,
     );
+  if (x.dtype === 'bfloat16') return inFloat32(x, weight, bias, given);
   const moments = noGrad(() =>
     training ? apply(OPS.channelMoments, [x], null) : stack([runningMean!, runningVar!]),
   );
@@ -100,6 +100,17 @@ export function batchNorm(
     });
   moments.dispose(); // the tape still holds it if a gradient is wanted
   return result;
+}
+
+/** Batch normalisation of bfloat16, whose means and variances need more digits: rounded once, at the end. */
+function inFloat32(x: Tensor, weight: Tensor, bias: Tensor, options: BatchNormOptions): Tensor {
+  const wide = x.to('float32');
+  const result = batchNorm(wide, weight, bias, options);
+  wide.dispose(); // the tape still holds it if a gradient is wanted
+  if (weight.dtype !== 'bfloat16' || bias.dtype !== 'bfloat16') return result;
+  const rounded = result.to('bfloat16');
+  result.dispose();
+  return rounded;
 }
 
 /**
@@ -134,8 +145,7 @@ export function dropout(x: Tensor, options?: { p?: number; training?: boolean })
   const { p = 0.5, training = true } = checkKeys('dropout', options, ['p', 'training']);
   const probability = checkNumber('dropout', 'p', p, { min: 0, max: 1 });
   if (typeof training !== 'boolean') throw wrongType('dropout', 'training', 'a boolean', training);
-  if (x.dtype !== 'float32' && x.dtype !== 'float64')
-    throw wrongType('dropout', 'x', 'float32 or float64', x.dtype);
+  if (!isFloat(x.dtype)) throw wrongType('dropout', 'x', FLOATS, x.dtype);
   return training && probability > 0 ? apply(OPS.drop, [x], [probability, ...nextKey()]) : x;
 }
 

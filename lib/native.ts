@@ -15,6 +15,16 @@ export interface NativeMemory {
   systemAllocations: number;
 }
 
+/** Counts since the start. */
+export interface NativeCounters {
+  /** Calls of a backend's functions that compute. */
+  kernels: number;
+  /** Tensors made, views too. */
+  tensors: number;
+  /** Scratch that kernels asked for, most of it to pack operands into. */
+  scratchBytes: number;
+}
+
 export interface NativeTrace {
   isa: string;
   kernel: string;
@@ -42,6 +52,8 @@ export interface NativeProgramFacts {
 }
 
 export type DataArray = Float32Array | Float64Array | Int32Array | Uint8Array;
+/** Elements as tensors hold them: those of bfloat16 are bits. */
+export type StoredArray = DataArray | Uint16Array;
 
 /**
  * What the addon exports; native/binding/functions.h says more. An argument `alive` is not looked at: it
@@ -59,11 +71,12 @@ export interface Native {
   clip(handles: Float64Array, limit: number, alive: unknown): void;
   assign(handle: Handle, source: Handle, alive: unknown): void;
   accumulate(handle: Handle, source: Handle, alive: unknown): void;
-  fromData(owner: object, dtype: number, data: DataArray): Handle;
+  fromData(owner: object, dtype: number, data: StoredArray): Handle;
   zerosLike(owner: object, alive: unknown, handle: Handle): Handle;
   /** Copies several tensors, those of one running program between the same two of its steps; `made` takes the handles. */
   cloneAll(owners: object[], handles: Float64Array, made: Float64Array, alive: unknown): void;
-  read(handle: Handle, data: DataArray): void;
+  /** A Float32Array receives the values of bfloat16, a Uint16Array its bits. */
+  read(handle: Handle, data: StoredArray): void;
   describe(handle: Handle): void;
   share(handle: Handle): number;
   attach(handle: Handle, id: number): void;
@@ -102,6 +115,7 @@ export interface Native {
   setThreads(count: number): void;
   state(): { isa: string; isas: string; threads: number };
   trace(): NativeTrace;
+  counters(): NativeCounters;
   schema(): string;
 }
 

@@ -30,7 +30,7 @@ export interface OptimizerSpec {
 }
 
 /** Element types, in the order of their native codes. */
-export const DTYPES = ['float32', 'float64', 'int32', 'bool'] as const;
+export const DTYPES = ['float32', 'float64', 'int32', 'bool', 'bfloat16'] as const;
 export type DType = (typeof DTYPES)[number];
 
 export const OPS = {

@@ -1,6 +1,6 @@
 // The tensor: a native handle with a shape and a dtype, and the rules of its lifetime. No ops here.
 import { TapegradError, describe, wrongType } from './errors.js';
-import { MAILBOX, native, type DataArray, type Handle } from './native.js';
+import { MAILBOX, native, type DataArray, type Handle, type StoredArray } from './native.js';
 import { DTYPES, type DType } from './schema.gen.js';
 import type { Node } from './tape.js';
 
@@ -78,9 +78,9 @@ export class Tensor {
     if (!access.is(this)) throw foreign('requiresGrad', this);
     if (typeof value !== 'boolean')
       throw wrongType('requiresGrad', 'the value', 'a boolean', value);
-    if (value && this.#dtype !== 'float32' && this.#dtype !== 'float64')
+    if (value && !isFloat(this.#dtype))
       throw new TypeError(
-        `requiresGrad: only float32 and float64 tensors have gradients, got ${this.#dtype}`,
+        `requiresGrad: only float tensors (bfloat16, float32, float64) have gradients, got ${this.#dtype}`,
       );
     if (!value && this.node)
       throw new TapegradError(
@@ -114,7 +114,8 @@ export class Tensor {
 
   /**
    * A row-major copy of the elements.
-   * @returns Float32Array, Float64Array, Int32Array or, for bool, Uint8Array of 0 and 1.
+   * @returns Float32Array (of bfloat16, too: the exact values), Float64Array, Int32Array or, for bool,
+   * Uint8Array of 0 and 1.
    */
   dataSync(): DataArray {
     if (!access.is(this)) throw foreign('dataSync', this);
@@ -191,6 +192,11 @@ interface Access {
 // eslint-disable-next-line no-var -- assigned by the class's static block, which runs before a `let` here would exist
 var access: Access;
 
+/** @internal The dtypes that {@link isFloat} accepts, for messages. */
+export const FLOATS = 'bfloat16, float32 or float64';
+/** @internal Whether tensors of this dtype have gradients. */
+export const isFloat = (dtype: DType): boolean =>
+  dtype === 'float32' || dtype === 'float64' || dtype === 'bfloat16';
 /** Whether a value is a tensor: true for the real thing only, not for a Proxy or a look-alike. */
 export const isTensor = (value: unknown): value is Tensor => access.is(value);
 /** @internal The native handle; stale if the tensor is gone, and refused there. */
@@ -210,6 +216,14 @@ export const unhold = (t: Tensor): void => {
   access.unhold(t);
 };
 
+/** @internal The elements as they are stored: those of bfloat16 as bits. A row-major copy. */
+export function storedData(t: Tensor): StoredArray {
+  if (t.dtype !== 'bfloat16') return t.dataSync();
+  const bits = new Uint16Array(t.size);
+  native.read(handleOf(t), bits);
+  return bits;
+}
+
 /** @internal An empty tensor object, to be handed to native code as the owner and then to {@link adopt}. */
 export const blank = (): Tensor => new Tensor(SECRET);
 /** @internal Binds a blank tensor to its handle; dtype and shape are in the mailbox. */
@@ -223,6 +237,7 @@ function arrayFor(dtype: DType, n: number): DataArray {
   try {
     switch (dtype) {
       case 'float32':
+      case 'bfloat16':
         return new Float32Array(n);
       case 'float64':
         return new Float64Array(n);

@@ -10,7 +10,7 @@ import { has, jobs, root } from './tools.mjs';
 const { variables } = JSON.parse(readFileSync(join(root, 'native/sources.gypi'), 'utf8'));
 const napi = resolve(createRequire(import.meta.url)('node-addon-api').include_dir);
 const nodeApi = createRequire(import.meta.url)('node-api-headers').include_dir;
-const ISAS = { x64: ['baseline', 'avx2', 'avx512'], arm64: ['neon'] };
+const ISAS = { x64: ['baseline', 'avx2', 'avx512', 'avx512bf16'], arm64: ['neon'] };
 
 /** [source, flags] of all sources that the compiler of a processor sees. */
 function sourcesFor(arch) {

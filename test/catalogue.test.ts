@@ -5,13 +5,14 @@
 import { expect } from 'chai';
 import * as tg from 'tapegrad';
 import { DTYPES } from '#lib/schema.gen.js';
+import { bfloat16Tests } from './catalogue/bfloat16.js';
 import {
   elementwiseDerivativeTests,
   structuredDerivativeTests,
 } from './catalogue/differentiable.js';
 import { elementwiseTests } from './catalogue/elementwise.js';
 import { errorTests } from './catalogue/errors.js';
-import { ELEMENTWISE, SPECS, flushed, make } from './catalogue/harness.js';
+import { ELEMENTWISE, SPECS, flushed, make, toBfloat16 } from './catalogue/harness.js';
 import { ELEMENTWISE_REFERENCES } from './catalogue/references.js';
 import { STRUCTURED_REFERENCES, structuredReference } from './catalogue/structured.js';
 import { structuredTests } from './catalogue/shaped.js';
@@ -48,6 +49,7 @@ describe(`catalogue on ${isa}`, function () {
       if (elementwise && op.kind !== 'compare') elementwiseDerivativeTests(op, isa);
       else if (!elementwise && !structuredReference(op.name).noGradient && !kernelsOnly)
         structuredDerivativeTests(op);
+      bfloat16Tests(op, isa, kernelsOnly);
       if (!kernelsOnly) errorTests(op);
     });
 
@@ -56,6 +58,8 @@ describe(`catalogue on ${isa}`, function () {
       for (const [from, to] of [
         ['float32', 'float64'],
         ['float64', 'float32'],
+        ['bfloat16', 'float32'],
+        ['float64', 'bfloat16'],
       ] as const) {
         const x = make([1.5, -2], [2], from, true);
         x.to(to)
@@ -83,6 +87,7 @@ describe(`catalogue on ${isa}`, function () {
     const limit = (v: number): number =>
       Number.isNaN(v) ? 0 : Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.trunc(v))) + 0;
     const to = {
+      bfloat16: toBfloat16,
       float32: Math.fround,
       float64: (v: number): number => v,
       int32: limit,
@@ -93,14 +98,7 @@ describe(`catalogue on ${isa}`, function () {
         it(`${from} to ${target}`, () => {
           tg.tidy(() => {
             const repeated = Array.from({ length: 53 }, (_, i) => values[i % values.length]!);
-            const exact =
-              from === 'int32'
-                ? repeated.map(limit)
-                : from === 'float32'
-                  ? repeated.map(Math.fround)
-                  : from === 'bool'
-                    ? repeated.map(to.bool)
-                    : repeated;
+            const exact = from === 'int32' ? repeated.map(limit) : repeated.map(to[from]);
             const t =
               from === 'bool' ? tg.tensor(exact.map((v) => v !== 0)) : make(exact, [53], from);
             const result = tg.cast(t, { dtype: target });

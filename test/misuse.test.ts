@@ -219,7 +219,7 @@ const MISTAKES: readonly (readonly [() => unknown, string])[] = [
   ],
   [
     () => tg.tensor([1], { dtype: any('float16') }),
-    `tensor: dtype must be one of float32, float64, int32, bool, got the string "float16"`,
+    `tensor: dtype must be one of float32, float64, int32, bool, bfloat16, got the string "float16"`,
   ],
   [
     () => tg.tensor([1], any({ requireGrad: true })),
@@ -254,11 +254,11 @@ const MISTAKES: readonly (readonly [() => unknown, string])[] = [
   ],
   [
     () => (ints.requiresGrad = true),
-    'requiresGrad: only float32 and float64 tensors have gradients, got int32',
+    'requiresGrad: only float tensors (bfloat16, float32, float64) have gradients, got int32',
   ],
   [
     () => tg.ones([2], { dtype: 'int32', requiresGrad: true }),
-    'requiresGrad: only float32 and float64 tensors have gradients, got int32',
+    'requiresGrad: only float tensors (bfloat16, float32, float64) have gradients, got int32',
   ],
   [
     () => x.backward(),
@@ -284,7 +284,7 @@ const MISTAKES: readonly (readonly [() => unknown, string])[] = [
   [() => tg.where(any(1), x, x), 'where: condition must be a Tensor, got the number 1'],
   [
     () => x.to(any('float16')),
-    `to: dtype must be one of float32, float64, int32, bool, got the string "float16"`,
+    `to: dtype must be one of float32, float64, int32, bool, bfloat16, got the string "float16"`,
   ],
   [
     () => x.to(any({ device: 'cuda' })),

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import * as tg from 'tapegrad';
 import { nn, type Tensor } from 'tapegrad';
 import { checkComposed, checkJacobian, checkSecond, type Subject } from './catalogue/gradients.js';
-import { bits, expectClose, make, sample, type NDArray } from './catalogue/harness.js';
+import { bits, expectClose, make, sample, traced, type NDArray } from './catalogue/harness.js';
 
 let seed = 500;
 const input = (...shape: number[]): NDArray => ({
@@ -232,6 +232,23 @@ describe('neural functions', function () {
     });
   });
 
+  it('the gradient of conv2d by x gathers where that pays, and scatters elsewhere', () => {
+    const variants = (x: number[], w: number[], options: object): string[] => {
+      const leaf = tg.randn(x, { requiresGrad: true });
+      const y = tg.conv2d(leaf, tg.randn(w), tg.zeros([w[0]!]), options);
+      return traced(() => tg.gradients(y.sum(), [leaf]))
+        .kernels.filter(({ kernel }) => kernel === 'conv2dInput')
+        .map(({ variant }) => variant);
+    };
+    const padded = { padding: 1 };
+    tg.tidy(() => {
+      expect(variants([40, 64, 5, 5], [3, 64, 3, 3], padded)).to.deep.equal(['columns']);
+      expect(variants([40, 64, 5, 5], [3, 64, 3, 3], { stride: 2 })).to.deep.equal(['scatter']);
+      expect(variants([40, 8, 5, 5], [3, 8, 3, 3], padded)).to.deep.equal(['scatter']);
+      expect(variants([1, 64, 5, 5], [3, 64, 3, 3], padded)).to.deep.equal(['scatter']);
+    });
+  });
+
   it('gives the same bits for 1, 2 and 5 threads', () => {
     const before = tg.numThreads();
     const x = tg.randn([9, 12, 31, 29]);
@@ -261,6 +278,13 @@ describe('neural functions', function () {
         ),
       'conv2d 1×1': () =>
         grads((a, w, b) => tg.conv2d(a, w, b), wide, tg.randn([48, 64, 1, 1]), tg.randn([48])),
+      'conv2d back to many channels': () =>
+        grads(
+          (a, w, b) => tg.conv2d(a, w, b, { padding: 1 }),
+          tg.randn([12, 64, 14, 14]),
+          tg.randn([70, 64, 3, 3]),
+          tg.randn([70]),
+        ),
       maxPool2d: () => grads((a) => tg.maxPool2d(a, { kernelSize: 3, stride: 2, padding: 1 }), x),
       avgPool2d: () => grads((a) => tg.avgPool2d(a, 2), x),
       batchNorm: () => grads((a, w, b) => tg.batchNorm(a, w, b), x, tg.randn([12]), tg.randn([12])),

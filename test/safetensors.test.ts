@@ -27,6 +27,7 @@ describe('safetensors: round trip', () => {
     ['bool', () => tg.tensor(Uint8Array.of(1, 0, 1), { shape: [3], dtype: 'bool' })],
     ['a scalar', () => tg.tensor(Float32Array.of(42), { shape: [] })],
     ['an empty tensor', () => tg.tensor(new Float32Array(0), { shape: [3, 0, 2] })],
+    ['bfloat16', () => tg.tensor([1, -2.5, NaN, -0, Infinity, 1e-40], { dtype: 'bfloat16' })],
     ['an empty vector', () => tg.tensor(new Int32Array(0), { shape: [0], dtype: 'int32' })],
     [
       'eight axes',
@@ -273,10 +274,10 @@ describe('safetensors: other dtypes', () => {
     expect(numbers(single('F16', bits))).to.deep.equal({ dtype: 'float32', values });
     expect(Object.is(numbers(single('F16', bits)).values[1], -0)).to.equal(true);
   });
-  it('widens BF16 exactly', () => {
+  it('reads BF16 as bfloat16', () => {
     const bits = Uint16Array.of(0x3f80, 0xc049, 0x0001, 0x7f80, 0x7fc0, 0x8000);
     const values = [1, -3.140625, 2 ** -133, Infinity, NaN, -0];
-    expect(numbers(single('BF16', bits))).to.deep.equal({ dtype: 'float32', values });
+    expect(numbers(single('BF16', bits))).to.deep.equal({ dtype: 'bfloat16', values });
   });
   const integers: [string, ArrayBufferView & { length: number }, number[]][] = [
     ['I8', Int8Array.of(-128, 127, -1), [-128, 127, -1]],

@@ -43,29 +43,44 @@ def backward(work):
 
 
 def elementwise(work):
-    x = torch.randn(work["shape"])
-    if work["op"] == "log":
+    op, shape = work["op"], work["shape"]
+    x, y = torch.randn(shape), torch.randn(shape)
+    if op.startswith("log") and len(shape) == 1:
         x = x.abs()
-    if work["op"] == "softmax":
-
-        def run(n):
-            for _ in range(n):
-                y = torch.softmax(x, -1)
-
-        return run
-    op = torch.nn.functional.gelu if work["op"] == "gelu" else getattr(torch, work["op"])
+    row, zeros = torch.randn(shape[-1]), torch.zeros(shape[-1])
+    classes = torch.randint(0, shape[-1], (shape[0],))
+    functional = torch.nn.functional
+    ops = {
+        "gelu": lambda: functional.gelu(x),
+        "add": lambda: torch.add(x, y),
+        "mul": lambda: torch.mul(x, y),
+        "addNumber": lambda: torch.add(x, 2),
+        "addRow": lambda: torch.add(x, row),
+        "sum0": lambda: torch.sum(x, 0),
+        "sum1": lambda: torch.sum(x, 1),
+        "mean0": lambda: torch.mean(x, 0),
+        "max0": lambda: torch.amax(x, 0),
+        "max1": lambda: torch.amax(x, 1),
+        "softmax": lambda: torch.softmax(x, -1),
+        "softmax0": lambda: torch.softmax(x, 0),
+        "logSoftmax": lambda: torch.log_softmax(x, -1),
+        "crossEntropy": lambda: functional.cross_entropy(x, classes),
+        "layerNorm": lambda: functional.layer_norm(x, shape[-1:], row, zeros),
+    }
+    make = ops.get(op) or (lambda f: lambda: f(x))(getattr(torch, op))
 
     def run(n):
         for _ in range(n):
-            y = op(x)
+            z = make()
 
     return run
 
 
 def gemm(work):
     m, n, k = work["m"], work["n"], work["k"]
-    a = torch.randn(k, m).t() if work["transposed"] == "a" else torch.randn(m, k)
-    b = torch.randn(n, k).t() if work["transposed"] == "b" else torch.randn(k, n)
+    like = {"dtype": getattr(torch, work["dtype"])}
+    a = torch.randn(k, m, **like).t() if work["transposed"] == "a" else torch.randn(m, k, **like)
+    b = torch.randn(n, k, **like).t() if work["transposed"] == "b" else torch.randn(k, n, **like)
 
     def run(count):
         for _ in range(count):
@@ -91,16 +106,8 @@ def adam(work):
     return faster(variant(False), variant(True))
 
 
-def step(work):
-    sizes, batch = work["sizes"], work["batch"]
-    layers = []
-    for i in range(1, len(sizes)):
-        if i > 1:
-            layers.append(torch.nn.ReLU())
-        layers.append(torch.nn.Linear(sizes[i - 1], sizes[i]))
-    model = torch.nn.Sequential(*layers)
-    x = torch.randn(batch, sizes[0])
-    y = torch.randint(0, sizes[-1], (batch,))
+def train(model, x, classes):
+    y = torch.randint(0, classes, (len(x),))
 
     def variant(foreach):
         # So small that weights and gradients stay ordinary numbers however often the batch is seen.
@@ -116,6 +123,32 @@ def step(work):
         return run
 
     return faster(variant(False), variant(True))
+
+
+def step(work):
+    sizes, batch = work["sizes"], work["batch"]
+    layers = []
+    for i in range(1, len(sizes)):
+        if i > 1:
+            layers.append(torch.nn.ReLU())
+        layers.append(torch.nn.Linear(sizes[i - 1], sizes[i]))
+    return train(torch.nn.Sequential(*layers), torch.randn(batch, sizes[0]), sizes[-1])
+
+
+def cnn(work):
+    # The network of CNN in cases.ts.
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 32, 3),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(32, 64, 3),
+        torch.nn.ReLU(),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Flatten(),
+        torch.nn.Linear(9216, 128),
+        torch.nn.ReLU(),
+        torch.nn.Linear(128, 10),
+    )
+    return train(model, torch.randn(work["batch"], 1, 28, 28), 10)
 
 
 def faster(a, b):
@@ -134,10 +167,10 @@ def faster(a, b):
 
 
 def measure(run, seconds):
-    sample_ns, min_samples = 1e6, 5
+    sample_ns, slow_ns, warm_up_ns = 1e6, 1e9, 1e8
     now = time.perf_counter_ns
     n = 1
-    end = now() + seconds * 5e8
+    end = now() + max(warm_up_ns, seconds * 5e8)
     while True:
         start = now()
         run(n)
@@ -146,6 +179,7 @@ def measure(run, seconds):
         if stop >= end:
             break
         n = max(1, min(2 * n, round(n * sample_ns / last)))
+    min_samples = 1 if last > slow_ns else 5
     samples = []
     cpu_begin = time.process_time_ns()
     begin = at = now()
@@ -175,6 +209,7 @@ BUILD = {
     "gemm": gemm,
     "adam": adam,
     "step": step,
+    "cnn": cnn,
 }
 
 job = json.loads(sys.argv[1])

@@ -9,16 +9,18 @@ interface Target {
     | Float32ArrayConstructor
     | Float64ArrayConstructor
     | Int32ArrayConstructor
+    | Uint16ArrayConstructor
     | Uint8ArrayConstructor;
 }
 const float32: Target = { dtype: 'float32', size: 4, array: Float32Array };
 const float64: Target = { dtype: 'float64', size: 8, array: Float64Array };
 const int32: Target = { dtype: 'int32', size: 4, array: Int32Array };
 const bool: Target = { dtype: 'bool', size: 1, array: Uint8Array };
+const bfloat16: Target = { dtype: 'bfloat16', size: 2, array: Uint16Array };
 
 /** What each dtype of a file becomes. */
 export const TARGETS: Record<FileDType, Target> = {
-  ...{ F64: float64, F32: float32, F16: float32, BF16: float32, BOOL: bool },
+  ...{ F64: float64, F32: float32, F16: float32, BF16: bfloat16, BOOL: bool },
   ...{
     I64: int32,
     U64: int32,
@@ -51,6 +53,7 @@ export function inPlace(dtype: FileDType, buffer: ArrayBuffer, count: number): n
     case 'F64':
     case 'F32':
     case 'I32':
+    case 'BF16':
       return -1;
     case 'BOOL':
       return new Uint8Array(buffer).findIndex((value) => value > 1);
@@ -67,12 +70,6 @@ export function inPlace(dtype: FileDType, buffer: ArrayBuffer, count: number): n
     case 'I64':
     case 'U64':
       return fromWide(words(), count, dtype === 'I64');
-    case 'BF16': {
-      const from = narrow(Uint16Array, 2);
-      const bits = words();
-      for (let i = 0; i < count; ++i) bits[i] = from[i]! << 16; // the upper half of a float32
-      return -1;
-    }
     case 'F16': {
       const from = narrow(Uint16Array, 2);
       const bits = words();

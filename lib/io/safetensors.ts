@@ -6,10 +6,10 @@
 import * as fs from 'node:fs';
 import { endianness } from 'node:os';
 import { describe, wrongType, wrongValue } from '../errors.js';
-import type { DataArray } from '../native.js';
+import type { StoredArray } from '../native.js';
 import type { DType } from '../schema.gen.js';
 import { fromData } from '../create.js';
-import { checkTensor, type Tensor } from '../tensor.js';
+import { checkTensor, storedData, type Tensor } from '../tensor.js';
 import { writeFileAtomic } from './atomic.js';
 import { fileError, quote, reason } from './error.js';
 import * as convert from './safetensors-convert.js';
@@ -44,16 +44,17 @@ const WRITTEN: Record<DType, FileDType> = {
   float64: 'F64',
   int32: 'I32',
   bool: 'BOOL',
+  bfloat16: 'BF16',
 };
 // The reference implementation puts wider elements first, which keeps each tensor aligned.
-const ORDER: readonly FileDType[] = ['F64', 'F32', 'I32', 'BOOL'];
+const ORDER: readonly FileDType[] = ['F64', 'F32', 'I32', 'BF16', 'BOOL'];
 
 /**
  * Writes tensors, or the state of a module, to a safetensors file; the same tensors give the same
  * bytes. An existing file is replaced in one step when all is on disk, and untouched if anything
  * fails before that. Synchronous, so that no training step can fall between two tensors.
  *
- * @param tensors float32, float64, int32 and bool, of any shape.
+ * @param tensors of any dtype and any shape.
  * @throws TapegradError `TG_FILE` if the system refuses, `TG_DISPOSED` for a tensor that is gone;
  * TypeError or RangeError for names or metadata that the format cannot hold.
  */
@@ -67,8 +68,7 @@ export function saveSafetensors(
 }
 
 /**
- * Reads a safetensors file. F32, F64, I32 and BOOL come back as written; F16 and BF16 become
- * float32; other integers become int32 if every value fits.
+ * Reads a safetensors file. F32, F64, BF16, I32 and BOOL come back as written; F16 becomes float32; other integers become int32 if every value fits.
  *
  * Memory beyond the tensors returned: at most twice the file (four times for one-byte integers) and
  * 16 MiB.
@@ -180,7 +180,7 @@ function readData(
   source: Source,
   dataStart: number,
   entry: Entry,
-): { data: DataArray; dtype: DType } {
+): { data: StoredArray; dtype: DType } {
   const { dtype, count, begin } = entry;
   const fileBytes = count * ELEMENT_SIZES[dtype];
   const target = convert.TARGETS[dtype];
@@ -275,7 +275,7 @@ function* serialize({ header, tensors }: Layout): Generator<Uint8Array> {
   yield prefix;
   yield header;
   for (const t of tensors) {
-    const data = t.dataSync();
+    const data = storedData(t);
     yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   }
 }

@@ -5,7 +5,7 @@ import { linear, matmul } from '../ops.gen.js';
 import { transpose } from '../ops.js';
 import type { Tensor } from '../tensor.js';
 import { calibratedUniform } from './init.js';
-import { Module, parameter } from './module.js';
+import { checkFloat, Module, parameter } from './module.js';
 
 export interface LinearOptions extends Pick<TensorOptions, 'dtype'> {
   /** Whether there is a bias; true unless told. */
@@ -34,8 +34,7 @@ export class Linear extends Module {
       'dtype',
     ]) as LinearOptions;
     if (typeof bias !== 'boolean') throw wrongType('Linear', 'bias', 'a boolean', bias);
-    if (dtype !== 'float32' && dtype !== 'float64')
-      throw wrongType('Linear', 'dtype', 'float32 or float64', dtype);
+    checkFloat('Linear', dtype);
     this.weight = parameter(calibratedUniform([outFeatures, inFeatures], inFeatures, { dtype }));
     this.bias = bias ? parameter(calibratedUniform([outFeatures], inFeatures, { dtype })) : null;
   }

@@ -4,8 +4,9 @@ import { TapegradError, checkKeys, describe, wrongType } from '../errors.js';
 import { clone } from '../ops.gen.js';
 import { copyFrom } from '../ops.js';
 import { recording } from '../recording.js';
+import type { DType } from '../schema.gen.js';
 import { noGrad } from '../tape.js';
-import { cloneAll, isTensor, keep, shapeOf, type Tensor } from '../tensor.js';
+import { cloneAll, FLOATS, isFloat, isTensor, keep, shapeOf, type Tensor } from '../tensor.js';
 
 /** Named tensors: "fc1.weight" → tensor. */
 export type StateDict = Record<string, Tensor>;
@@ -206,10 +207,9 @@ function* children(of: object, prefix: string, depth = 0): Generator<[string, Te
 }
 
 /** @internal The dtype of a layer's parameters; float32 unless told. */
-export function checkFloat(layer: string, dtype: unknown = 'float32'): 'float32' | 'float64' {
-  if (dtype !== 'float32' && dtype !== 'float64')
-    throw wrongType(layer, 'dtype', 'float32 or float64', dtype);
-  return dtype;
+export function checkFloat(layer: string, dtype: unknown = 'float32'): DType {
+  if (!isFloat(dtype as DType)) throw wrongType(layer, 'dtype', FLOATS, dtype);
+  return dtype as DType;
 }
 
 /** Marks a tensor as a parameter: it has a gradient, and no tidy frees it. Returns it. */

@@ -4,6 +4,7 @@ import { checkKeys, checkNumber, wrongType } from '../errors.js';
 import { batchNorm, dropout } from '../layers.js';
 import { add, layerNorm } from '../ops.gen.js';
 import { copyFrom } from '../ops.js';
+import type { DType } from '../schema.gen.js';
 import { noGrad } from '../tape.js';
 import { checkTensor, keep, shapeOf, type Tensor } from '../tensor.js';
 import { checkFloat, Module, parameter } from './module.js';
@@ -112,7 +113,7 @@ export class LayerNorm extends Module {
     shape.forEach((d, i) => checkNumber('LayerNorm', `normalizedShape[${i}]`, d, { min: 1 }));
     const given = checkKeys('LayerNorm', options, ['eps', 'dtype']) as {
       eps?: number;
-      dtype?: 'float32' | 'float64';
+      dtype?: DType;
     };
     this.eps = checkNumber('LayerNorm', 'eps', given.eps ?? 1e-5, { min: 0 });
     const dtype = checkFloat('LayerNorm', given.dtype);

@@ -121,6 +121,10 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
       throw new TypeError(
         `${this.name}: parameter ${i} is an intermediate result; only leaves can be optimized`,
       );
+    if (t.dtype === 'bfloat16')
+      throw new TypeError(
+        `${this.name}: parameter ${i} is bfloat16, in which small updates vanish: keep it in float32 and cast it to bfloat16 where the model uses it`,
+      );
     this.acceptParameter(t);
     if (list.has(t) || this.groupList.some((g) => g.parameters.includes(t)))
       throw new RangeError(`${this.name}: a parameter is in the list twice`);

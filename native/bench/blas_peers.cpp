@@ -167,10 +167,12 @@ bool wanted(const char* names, const char* name) {
 template <class T>
 std::vector<std::unique_ptr<Peer<T>>> open_peers(const char* names, int threads) {
   // They look for these when they are loaded, and take slow kernels on processors newer than they.
+#if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512dq")) {
     setenv("OPENBLAS_CORETYPE", "SKYLAKEX", 0);
     setenv("BLIS_ARCH_TYPE", "skx", 0);
   }
+#endif
   std::vector<std::unique_ptr<Peer<T>>> peers;
   auto take = [&](auto* peer) {
     std::unique_ptr<Peer<T>> owned(peer);

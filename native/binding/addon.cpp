@@ -52,6 +52,7 @@ constexpr Export kExports[] = {
     {"setThreads", set_threads},
     {"state", state},
     {"trace", trace},
+    {"counters", counters},
     {"schema", schema},
 };
 

@@ -57,6 +57,7 @@ napi_value reset_peak(napi_env env, napi_callback_info info);
 napi_value set_threads(napi_env env, napi_callback_info info);  // (count)
 napi_value state(napi_env env, napi_callback_info info);        // () -> {isa, isas, threads}
 napi_value trace(napi_env env, napi_callback_info info);        // () -> which kernel ran last
+napi_value counters(napi_env env, napi_callback_info info);     // () -> {kernels, tensors, …}
 napi_value schema(napi_env env, napi_callback_info info);       // () -> JSON
 
 }  // namespace tg::binding

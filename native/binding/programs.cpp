@@ -128,7 +128,7 @@ Status fill(Engine& engine, Program& to, size_t i, double handle) {
                               name_of(view.dtype), print(view.shape, s),
                               name_of(tensor->view.dtype), print(tensor->view.shape, t));
   }
-  return engine.read(handle, to.input(i), view.bytes());
+  return engine.read(handle, view.dtype, to.input(i), view.bytes());
 }
 
 // A tensor [n, …] whose rows fit input i.

@@ -78,6 +78,16 @@ napi_value trace(napi_env env, napi_callback_info) {
   return result;
 }
 
+napi_value counters(napi_env env, napi_callback_info) {
+  const ExecContext::Counters& counters = Environment::of(env).engine().context().counters;
+  napi_value result;
+  napi_create_object(env, &result);
+  set_number(env, result, "kernels", static_cast<double>(counters.kernels));
+  set_number(env, result, "tensors", static_cast<double>(counters.tensors));
+  set_number(env, result, "scratchBytes", static_cast<double>(counters.scratch_bytes));
+  return result;
+}
+
 napi_value schema(napi_env env, napi_callback_info) {
   std::string json = "{\"dtypes\":[";
   for (int i = 0; i < kDTypes; ++i)

@@ -18,7 +18,8 @@ napi_value from_data(napi_env env, napi_callback_info info) {
       !args.bytes(2, &type, &data, &length, &byte_length))
     return nullptr;
   static constexpr napi_typedarray_type kTypes[kDTypes] = {napi_float32_array, napi_float64_array,
-                                                           napi_int32_array, napi_uint8_array};
+                                                           napi_int32_array, napi_uint8_array,
+                                                           napi_uint16_array};
   const double* box = self.mailbox();
   const double ndim = box[Mailbox::kAttrs];
   Shape shape;
@@ -104,7 +105,13 @@ napi_value read(napi_env env, napi_callback_info info) {
   size_t length, byte_length;
   if (!args.number(0, &handle) || !args.bytes(1, &type, &data, &length, &byte_length))
     return nullptr;
-  const Status status = self.engine().read(handle, data, byte_length);
+  Tensor* tensor;
+  Status status = self.engine().find("data", handle, &tensor);
+  if (status != Status::ok) return self.raise(env, status);
+  // A bfloat16 tensor is read as float32 values, or as its bits.
+  const bool widen = tensor->view.dtype == DType::bfloat16 && type == napi_float32_array;
+  status =
+      self.engine().read(handle, widen ? DType::float32 : tensor->view.dtype, data, byte_length);
   return status == Status::ok ? undefined(env) : self.raise(env, status);
 }
 

@@ -21,6 +21,14 @@ struct ExecContext {
   struct Trace {
     const char *isa, *kernel, *dtype, *variant;
   } trace;
+  // A second block with scratch's promise, for float32 copies of operands while a kernel that may
+  // use the first one runs on them.
+  void* (*operands)(void* owner, size_t bytes) = nullptr;
+  // What was done since the start, for the gate on structure (npm run bench:check): calls of a
+  // backend's functions that compute, tensors put into the table, bytes of scratch asked for.
+  struct Counters {
+    uint64_t kernels, tensors, scratch_bytes;
+  } counters = {};
 };
 
 // One parameter of a fused optimizer update: flat arrays of n elements of one dtype; states as the

@@ -8,8 +8,10 @@ namespace {
 
 constexpr int kMaxRecorded = 256;
 
-// A tensor without dimensions over a number in `memory`.
+// A tensor without dimensions over a number in `memory`. Beside bfloat16 it stays a float32: only
+// the result is rounded.
 void scalar_view(double value, DType dtype, double* memory, TensorView* view) {
+  if (dtype == DType::bfloat16) dtype = DType::float32;
   view->dtype = dtype;
   view->data = memory;
   const float f = static_cast<float>(value);
@@ -29,6 +31,8 @@ void scalar_view(double value, DType dtype, double* memory, TensorView* view) {
     case DType::boolean:
       std::memcpy(memory, &truth, sizeof truth);
       break;
+    case DType::bfloat16:
+      break;
   }
 }
 
@@ -36,24 +40,41 @@ void scalar_view(double value, DType dtype, double* memory, TensorView* view) {
 
 Engine::Engine(const Backend& backend, size_t limit, int threads)
     : backend_(backend), pool_(limit), threads_(threads) {
-  context_ = ExecContext{&threads_, &error_, scratch, this, {"", "", "", ""}};
+  context_ = ExecContext{&threads_, &error_, scratch<0>, this, {"", "", "", ""}, scratch<1>};
 }
 
 Engine::~Engine() {
   for (uint32_t i = 0; i < table_.slots(); ++i)
     if (table_.at(i).storage) release(i);
-  if (scratch_) pool_.release(scratch_);
+  drop_scratch();
 }
 
+template <int kBlock>
 void* Engine::scratch(void* owner, size_t bytes) {
   Engine& self = *static_cast<Engine*>(owner);
-  if (self.scratch_ && self.scratch_->bytes >= bytes) return self.scratch_->data;
-  if (self.scratch_) self.pool_.release(self.scratch_);
-  self.scratch_ = self.allocate(bytes);
-  return self.scratch_ ? self.scratch_->data : nullptr;
+  self.context_.counters.scratch_bytes += bytes;
+  Storage*& block = self.scratch_[kBlock];
+  if (block && block->bytes >= bytes) return block->data;
+  if (block) self.pool_.release(block);
+  block = self.obtain(bytes);
+  return block ? block->data : nullptr;
+}
+
+void Engine::drop_scratch() {
+  for (Storage*& block : scratch_) {
+    if (block) pool_.release(block);
+    block = nullptr;
+  }
 }
 
 Storage* Engine::allocate(size_t bytes) {
+  Storage* storage = pool_.allocate(bytes);
+  if (storage) return storage;
+  drop_scratch();
+  return obtain(bytes);
+}
+
+Storage* Engine::obtain(size_t bytes) {
   Storage* storage = pool_.allocate(bytes);
   if (!storage && relief.free_some && relief.free_some(relief.arg, bytes))
     storage = pool_.allocate(bytes);
@@ -124,6 +145,7 @@ Status Engine::add(Storage* storage, const TensorView& view, uint32_t* out) {
     pool_.release(storage);
     return error_.set(Status::out_of_memory, "there are too many tensors: %u", table_.live());
   }
+  ++context_.counters.tensors;
   tensor->storage = storage;
   tensor->view = view;
   return Status::ok;
@@ -237,7 +259,7 @@ Status Engine::zeros_like(double handle, uint32_t* out) {
   return add(storage, view, out);
 }
 
-Status Engine::read(double handle, void* to, size_t bytes) {
+Status Engine::read(double handle, DType as, void* to, size_t bytes) {
   const Using used(*this, &handle, 1);
   if (recorder_)
     return error_.set(
@@ -246,11 +268,12 @@ Status Engine::read(double handle, void* to, size_t bytes) {
         "it, decide with where() instead of if, or compute this outside");
   Tensor* tensor;
   TG_TRY(find("data", handle, &tensor));
-  if (bytes != tensor->view.bytes())
-    return error_.set(Status::range_error, "data: the array holds %zu bytes, but the tensor %zu",
-                      bytes, tensor->view.bytes());
-  OpCall call{op_clone, &tensor->view, 1, tensor->view, {}};
+  OpCall call{op_cast, &tensor->view, 1, tensor->view, {}};
+  call.out.dtype = as;
   call.out.data = to;
+  if (bytes != call.out.bytes())
+    return error_.set(Status::range_error, "data: the array holds %zu bytes, but the tensor %zu",
+                      bytes, call.out.bytes());
   contiguous_strides(call.out.shape, call.out.strides);
   return backend_.run(&context_, &call);
 }

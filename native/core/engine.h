@@ -32,12 +32,12 @@ class Engine {
   Status create(DType dtype, const Shape& shape, uint32_t* out);
   // Zeros with the shape, dtype and memory order of another tensor.
   Status zeros_like(double handle, uint32_t* out);
-  // Row-major copy into `to`, which has room for `bytes` and must be exactly as large as the
-  // tensor.
-  Status read(double handle, void* to, size_t bytes);
   // Row-major copies of several tensors into out[0 … count), all or none. What running programs
   // write is copied between two of their steps: all of a program's tensors between the same two.
   Status clone_all(const double* handles, int count, uint32_t* out);
+  // Row-major copy into `to` as elements of another dtype; `bytes` must be exactly the room that
+  // takes.
+  Status read(double handle, DType as, void* to, size_t bytes);
   // Overwrites the elements of `handle` with those of `source`; same shape and dtype.
   Status assign(double handle, double source);
   // handle += source, in place.
@@ -83,7 +83,9 @@ class Engine {
   const Backend& backend() const { return backend_; }
   Error& error() { return error_; }
   // Memory that kernels keep between calls; no tensor's.
-  size_t scratch_bytes() const { return scratch_ ? scratch_->bytes : 0; }
+  size_t scratch_bytes() const {
+    return (scratch_[0] ? scratch_[0]->bytes : 0) + (scratch_[1] ? scratch_[1]->bytes : 0);
+  }
 
   // Called when an allocation failed; returns true if memory was freed and another try makes sense.
   struct Relief {
@@ -134,8 +136,12 @@ class Engine {
       while (engine.n_paused_ > 0) engine.paused_[--engine.n_paused_]->resume();
     }
   };
+  template <int kBlock>
   static void* scratch(void* owner, size_t bytes);
+  // Not while a kernel runs: near the limit, scratch that only waits for the next one is given up.
   Storage* allocate(size_t bytes);
+  Storage* obtain(size_t bytes);
+  void drop_scratch();
   Status out_of_memory(const char* what, size_t bytes);
   Status execute(Op op, const TensorView* views, Tensor* const* inputs, int count,
                  const double* attrs, int n_attrs, uint32_t* out);
@@ -153,7 +159,7 @@ class Engine {
   StoragePool pool_;
   TensorTable table_;
   ThreadPool threads_;
-  Storage* scratch_ = nullptr;
+  Storage* scratch_[2] = {};  // of a kernel; of the float32 copies that it is given
   const double* used_ = nullptr;
   int n_used_ = 0;
   Recorder* recorder_ = nullptr;

@@ -78,6 +78,11 @@ Status Engine::collect_item(const char* what, const double* handles, int states,
   const TensorView& view = parameter->view;
   int order[kMaxDims];
   char s[kShapeText], t[kShapeText];
+  if (view.dtype == DType::bfloat16)
+    return error_.set(Status::type_error,
+                      "%s: a parameter is bfloat16, in which small updates vanish: keep it in "
+                      "float32 and cast it to bfloat16 where the model uses it",
+                      what);
   if (!is_float(view.dtype) || !view.dense(order))
     return error_.set(Status::type_error,
                       "%s: a parameter must be a dense float32 or float64 tensor, got %s %s", what,
@@ -142,7 +147,7 @@ Status Engine::collect(const char* what, const double* handles, int count, Recor
     Tensor* tensor;
     TG_TRY(find_writable(what, handles[i], &tensor));
     int order[kMaxDims];
-    if (!is_float(tensor->view.dtype) || !tensor->view.dense(order)) {
+    if (!is_wide_float(tensor->view.dtype) || !tensor->view.dense(order)) {
       char s[kShapeText];
       return error_.set(Status::type_error,
                         "%s: gradients must be dense float32 or float64 tensors, got %s %s", what,

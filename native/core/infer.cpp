@@ -50,7 +50,8 @@ Status Infer::elementwise(const OpInfo& info) {
   for (int i = 0; i < n_in; ++i) {
     if (in[i].dtype == DType::boolean || (info.types == FLOAT && !is_float(in[i].dtype)))
       return error->set(Status::type_error, "%s: %s must be %s, got %s", name(), info.names[i],
-                        info.types == FLOAT ? "float32 or float64" : "float32, float64 or int32",
+                        info.types == FLOAT ? "bfloat16, float32 or float64"
+                                            : "bfloat16, float32, float64 or int32",
                         name_of(in[i].dtype));
     if (i == 0) continue;
     TG_TRY(need_same_dtype(0, i));
@@ -58,7 +59,10 @@ Status Infer::elementwise(const OpInfo& info) {
     if (!broadcast(before, in[i].shape, &out().shape))
       return fail_shapes("shapes do not broadcast", before, in[i].shape);
   }
-  out().dtype = info.kind == Kind::compare ? DType::boolean : in[0].dtype;
+  DType dtype = in[0].dtype;
+  for (int i = 1; i < n_in; ++i)
+    if (in[i].dtype == DType::bfloat16) dtype = DType::bfloat16;
+  out().dtype = info.kind == Kind::compare ? DType::boolean : dtype;
   for (int i = 0; i < info.numbers; ++i) TG_TRY(attrs.number("a number", &values().p[i]));
   return check_size();
 }
@@ -67,7 +71,8 @@ Status Infer::reduce(const OpInfo& info) {
   const TensorView& x = in[0];
   if (x.dtype == DType::boolean || (info.types == FLOAT && !is_float(x.dtype)))
     return error->set(Status::type_error, "%s: x must be %s, got %s", name(),
-                      info.types == FLOAT ? "float32 or float64" : "float32, float64 or int32",
+                      info.types == FLOAT ? "bfloat16, float32 or float64"
+                                          : "bfloat16, float32, float64 or int32",
                       name_of(x.dtype));
   TG_TRY(attrs.axes("axis", x.shape.ndim, &values().axes));
   if (op == op_variance) TG_TRY(attrs.number("correction", &values().p[0]));
@@ -106,7 +111,7 @@ Status Infer::where() {
     return fail_shapes("x and y do not broadcast", in[1].shape, in[2].shape);
   if (!broadcast(in[0].shape, joint, &out().shape))
     return fail_shapes("condition does not broadcast", in[0].shape, joint);
-  out().dtype = in[1].dtype;
+  out().dtype = in[2].dtype == DType::bfloat16 ? in[2].dtype : in[1].dtype;
   return check_size();
 }
 
@@ -143,8 +148,9 @@ Status Infer::create() {
       a.seed = static_cast<uint64_t>(seed);
       a.stream = static_cast<uint64_t>(stream);
       if (op != op_randint && !is_float(a.dtype))
-        return error->set(Status::type_error, "%s: dtype must be float32 or float64, got %s",
-                          name(), name_of(a.dtype));
+        return error->set(Status::type_error,
+                          "%s: dtype must be bfloat16, float32 or float64, got %s", name(),
+                          name_of(a.dtype));
   }
   out().dtype = a.dtype;
   out().shape = a.shape;
@@ -233,7 +239,13 @@ Status infer(Op op, const TensorView* in, int n_in, const double* numbers, int n
   result->call.op = op;
   result->call.in = in;
   result->call.n_in = n_in;
-  Infer rule{op, in, n_in, AttrReader(op, numbers, n_numbers, error), error, result};
+  Infer rule{op,
+             in,
+             n_in,
+             AttrReader(op, numbers, n_numbers, error),
+             error,
+             result,
+             info.kind != Kind::reduce && (info.kind != Kind::other || op == op_where)};
   const Status status = info.kind == Kind::reduce  ? rule.reduce(info)
                         : info.kind == Kind::other ? rule.structured()
                                                    : rule.elementwise(info);

@@ -34,6 +34,7 @@ struct Infer {
   AttrReader attrs;
   Error* error;
   Inference* result;
+  bool takes_numbers;  // elementwise ops and where
 
   TensorView& out() { return result->call.out; }
   Attrs& values() { return result->call.attrs; }
@@ -46,11 +47,18 @@ struct Infer {
   }
   Status need_float(int i, const char* argument) {
     if (is_float(in[i].dtype)) return Status::ok;
-    return error->set(Status::type_error, "%s: %s must be float32 or float64, got %s", name(),
-                      argument, name_of(in[i].dtype));
+    return error->set(Status::type_error, "%s: %s must be bfloat16, float32 or float64, got %s",
+                      name(), argument, name_of(in[i].dtype));
+  }
+  // A plain number is a float32 without dimensions beside bfloat16, so that only results are
+  // rounded.
+  bool is_number_beside_bfloat16(int number, int i) const {
+    return in[number].dtype == DType::float32 && in[number].shape.ndim == 0 &&
+           in[i].dtype == DType::bfloat16 && takes_numbers;
   }
   Status need_same_dtype(int i, int j) {
     if (in[i].dtype == in[j].dtype) return Status::ok;
+    if (is_number_beside_bfloat16(i, j) || is_number_beside_bfloat16(j, i)) return Status::ok;
     return error->set(Status::type_error, "%s: dtypes differ: %s and %s", name(),
                       name_of(in[i].dtype), name_of(in[j].dtype));
   }

@@ -1,355 +1,103 @@
-// Convolution by tiles: for some output pixels of one image the columns of the input that they see
-// are gathered into scratch, and a matrix product makes the pixels. There is never a buffer for all
-// columns. No kernels, no N-API.
+// Convolution and its adjoints as matrix products over columns that are gathered a panel at a time,
+// in the cache, and never all at once. No N-API.
 #include "convolution.h"
 
 #include <cstring>
 
-#include "../core/thread_pool.h"
-#include "contiguous.h"
-#include "gemm.h"
+#include "convolution_correlation.h"
+#include "convolution_weight.h"
 
 namespace tg::cpu {
 namespace {
 
-constexpr int64_t kTileBytes = 256 << 10;  // of columns: they stay in the second cache
-constexpr int64_t kMinTile = 64;           // pixels
-constexpr int64_t kMaxTile = 2048;
-constexpr double kThreadFlops = 1 << 20;     // below this, threads cost more than they give
-constexpr int64_t kPartialBytes = 16 << 20;  // of gradients of the weight, summed at the end
-
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-int64_t aligned(int64_t bytes) { return Contiguous::aligned(bytes); }
-
-// Sizes, as textbooks name them. The input is [n, c, h, w], the result [n, o, oh, ow].
-struct Geometry {
-  int64_t n, c, h, w, o, oh, ow;
-  Attrs::Window win;
-  int64_t cg, og;  // channels of a group
-  int64_t taps;    // kh · kw
-  int64_t depth;   // cg · taps: rows of the columns of a group
-  int64_t pixels;  // oh · ow
-  bool plain;      // the columns are the input itself
-
-  Geometry(const Shape& x, const Shape& y, const Attrs::Window& window) : win(window) {
-    n = x[0], c = x[1], h = x[2], w = x[3];
-    o = y[1], oh = y[2], ow = y[3];
-    cg = c / win.groups, og = o / win.groups;
-    taps = win.kernel[0] * win.kernel[1];
-    depth = cg * taps;
-    pixels = oh * ow;
-    plain = taps == 1 && win.stride[0] == 1 && win.stride[1] == 1 && win.padding[0] == 0 &&
-            win.padding[1] == 0;
-  }
-  // Pixels of a tile whose columns have `rows` rows; a function of the shapes only.
-  int64_t tile(int64_t rows, int64_t size) const {
-    int64_t t = kTileBytes / larger(1, rows * size);
-    t = larger(kMinTile, smaller(kMaxTile, t / kMinTile * kMinTile));
-    return larger(1, smaller(t, pixels));
-  }
-  double flops() const {  // of a size that int64_t may not hold
-    return 2.0 * static_cast<double>(n * o * pixels) * static_cast<double>(larger(1, depth));
-  }
-};
-
-// What one tap sees of the input along a row: output columns lo … hi - 1 lie inside, and column ox
-// is input column ox · stride + offset.
-struct Tap {
-  int64_t offset, lo, hi;
-  Tap(const Geometry& s, int64_t kx) {
-    const int64_t stride = s.win.stride[1];
-    offset = kx * s.win.dilation[1] - s.win.padding[1];
-    lo = offset < 0 ? (-offset + stride - 1) / stride : 0;
-    hi = offset < s.w ? smaller(s.ow, (s.w - offset + stride - 1) / stride) : 0;
-    lo = smaller(lo, s.ow);
-    hi = larger(lo, hi);
-  }
-};
-
-// f(at, ox, count, oy): pixels p0 … p1 - 1 row by row; `at` counts from p0.
-template <class F>
-void each_row(const Geometry& s, int64_t p0, int64_t p1, F f) {
-  int64_t oy = p0 / s.ow, ox = p0 % s.ow;
-  for (int64_t p = p0; p < p1; ox = 0, ++oy) {
-    const int64_t count = smaller(s.ow - ox, p1 - p);
-    f(p - p0, ox, count, oy);
-    p += count;
-  }
-}
+constexpr double kMaxWaste = 1.2;  // of lanes, in regions that do not fill their registers
+constexpr int64_t kMinRows = 64;   // of x's channels, or gathering g costs more than scattering
 
 template <class T>
-void copy_row(T* to, const T* from, int64_t step, int64_t n) {
-  if (step == 1 && n >= 32) {
-    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
-  } else if (step == 1) {
-    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
-  } else {
-    for (int64_t i = 0; i < n; ++i) to[i] = from[i * step];
-  }
-}
-
-// columns[(channel, ky, kx)][p - p0] of `channels` planes from x on; padding is 0.
-template <class T>
-void gather_columns(const Geometry& s, const T* x, int64_t channels, int64_t p0, int64_t p1,
-                    T* to) {
-  for (int64_t c = 0; c < channels; ++c, x += s.h * s.w)
-    for (int64_t ky = 0; ky < s.win.kernel[0]; ++ky)
-      for (int64_t kx = 0; kx < s.win.kernel[1]; ++kx, to += p1 - p0) {
-        const Tap tap(s, kx);
-        each_row(s, p0, p1, [&](int64_t at, int64_t ox, int64_t count, int64_t oy) {
-          const int64_t y = oy * s.win.stride[0] + ky * s.win.dilation[0] - s.win.padding[0];
-          T* row = to + at - ox;
-          const int64_t end = ox + count;
-          const bool inside = y >= 0 && y < s.h;
-          const int64_t lo = inside ? smaller(larger(tap.lo, ox), end) : end;
-          const int64_t hi = inside ? larger(lo, smaller(tap.hi, end)) : end;
-          for (int64_t i = ox; i < lo; ++i) row[i] = 0;
-          if (hi > lo)
-            copy_row(row + lo, x + y * s.w + tap.offset + lo * s.win.stride[1], s.win.stride[1],
-                     hi - lo);
-          for (int64_t i = hi; i < end; ++i) row[i] = 0;
-        });
-      }
-}
-
-// The adjoint: adds the columns to the planes that they were gathered from.
-template <class T>
-void scatter_columns(const Geometry& s, const T* from, int64_t channels, int64_t p0, int64_t p1,
-                     T* x) {
-  for (int64_t c = 0; c < channels; ++c, x += s.h * s.w)
-    for (int64_t ky = 0; ky < s.win.kernel[0]; ++ky)
-      for (int64_t kx = 0; kx < s.win.kernel[1]; ++kx, from += p1 - p0) {
-        const Tap tap(s, kx);
-        each_row(s, p0, p1, [&](int64_t at, int64_t ox, int64_t count, int64_t oy) {
-          const int64_t y = oy * s.win.stride[0] + ky * s.win.dilation[0] - s.win.padding[0];
-          if (y < 0 || y >= s.h) return;
-          const T* row = from + at - ox;
-          const int64_t lo = larger(tap.lo, ox), hi = smaller(tap.hi, ox + count);
-          const int64_t step = s.win.stride[1];
-          T* line = x + y * s.w + tap.offset;
-          if (step == 1)
-            for (int64_t i = lo; i < hi; ++i) line[i] += row[i];
-          else
-            for (int64_t i = lo; i < hi; ++i) line[i * step] += row[i];
-        });
-      }
-}
-
-// Scratch and threads of a convolution: units of work that any thread may do, in tasks that each
-// have their own columns and room for gemm. Nested products run on the task's own thread; a single
-// task leaves the threads to its products.
-struct Plan {
-  ThreadPool alone{1};
-  ThreadPool* inner;
-  int64_t units, tasks, columns, packed;
-
-  Plan(ExecContext* ctx, const Geometry& s, int64_t count) : units(count), columns(0), packed(0) {
-    const int64_t threads = ctx->threads->size();
-    tasks = s.flops() < kThreadFlops || threads == 1 ? 1 : larger(1, smaller(units, 4 * threads));
-    inner = tasks == 1 ? ctx->threads : &alone;
-  }
-  template <class T>
-  void reserve(const GemmTable& table, const GemmArgs<T>& args) {
-    packed = larger(packed,
-                    aligned(static_cast<int64_t>(gemm_scratch_bytes(table, args, inner->size()))));
-  }
-  // What no machine has is asked for as such, lest the product overflow.
-  int64_t bytes() const {
-    constexpr int64_t kTooMuch = int64_t{1} << 50;
-    return columns + packed > kTooMuch / 1024 ? kTooMuch : tasks * (columns + packed);
-  }
-
-  // f(unit, columns, room for gemm)
-  template <class T, class F>
-  void run(ExecContext* ctx, char* scratch, F f) {
-    parallel(*ctx->threads, tasks, [&](int64_t task) {
-      char* mine = scratch + task * (columns + packed);
-      for (int64_t unit = units * task / tasks; unit < units * (task + 1) / tasks; ++unit)
-        f(unit, reinterpret_cast<T*>(mine), packed ? mine + columns : nullptr);
-    });
-  }
-};
-
-// Tiles of `tile` pixels and the last, smaller one: both need room.
-template <class T, class F>
-void reserve_tiles(Plan* plan, const GemmTable& table, const Geometry& s, int64_t tile, F args) {
-  plan->reserve(table, static_cast<GemmArgs<T>>(args(tile)));
-  if (s.pixels % tile) plan->reserve(table, static_cast<GemmArgs<T>>(args(s.pixels % tile)));
-}
-
-template <class T>
-Status forward(const GemmTable& table, ExecContext* ctx, const OpCall& call) {
+Status forward(const Kernels<T>& kernels, ExecContext* ctx, const OpCall& call) {
   const Geometry s(call.in[0].shape, call.out.shape, call.attrs.window);
-  ctx->trace.variant = s.plain ? "1x1" : "tiles";
   if (call.out.shape.count() == 0) return Status::ok;
-  const int64_t size = sizeof(T), tile = s.tile(s.depth, size);
-  const int64_t tiles = (s.pixels + tile - 1) / tile;
-  Plan plan(ctx, s, s.n * s.win.groups * tiles);
   const bool bias = call.op == op_conv2d;
-  const auto product = [&](int64_t count) {
-    GemmArgs<T> a;
-    a.m = s.og, a.n = count, a.k = s.depth;
-    a.a = nullptr, a.a_row = s.depth, a.a_col = 1;
-    a.b = nullptr, a.b_row = s.plain ? s.pixels : count, a.b_col = 1;
-    a.c = nullptr, a.c_row = s.pixels;
-    a.accumulate = bias;
-    return a;
-  };
-  plan.columns = s.plain ? 0 : aligned(s.depth * tile * size);
-  reserve_tiles<T>(&plan, table, s, tile, product);
+  const Regions all(Region::all(s));
+  Correlation<T> product(kernels, ctx, s, all, bias);
   Contiguous in(ctx, call);
-  TG_TRY(in.prepare(plan.bytes()));
-  const T *x = in.in<T>(0), *w = in.in<T>(1), *b = bias ? in.in<T>(2) : nullptr;
-  T* y = static_cast<T*>(call.out.data);
-  plan.run<T>(ctx, in.extra(), [&](int64_t unit, T* columns, void* room) {
-    const int64_t image = unit / tiles / s.win.groups, group = unit / tiles % s.win.groups;
-    const int64_t p0 = unit % tiles * tile, p1 = smaller(p0 + tile, s.pixels);
-    const T* planes = x + (image * s.c + group * s.cg) * s.h * s.w;
-    GemmArgs<T> a = product(p1 - p0);
-    a.a = w + group * s.og * s.depth;
-    a.b = s.plain ? planes + p0 : columns;
-    a.c = y + (image * s.o + group * s.og) * s.pixels + p0;
-    if (!s.plain) gather_columns(s, planes, s.cg, p0, p1, columns);
-    for (int64_t r = 0; bias && r < s.og; ++r) {
-      const T value = b[group * s.og + r];
-      T* row = a.c + r * s.pixels;
-      for (int64_t i = 0; i < a.n; ++i) row[i] = value;
-    }
-    gemm(table, a, room, *plan.inner);
-  });
+  TG_TRY(in.prepare(product.bytes()));
+  const Weights<T> w = {
+      in.in<T>(1), s.og * s.depth, s.depth, s.taps, 1, bias ? in.in<T>(2) : nullptr};
+  product.run(in.in<T>(0), w, static_cast<T*>(call.out.data), in.extra());
   return Status::ok;
 }
 
-// Channels that a unit of an adjoint works on: all of a group where there are units enough.
-int64_t channel_block(const Geometry& s, int64_t units) {
-  return larger(1, units >= 16 ? s.cg : smaller(s.cg, 256 / larger(1, s.taps)));
-}
-
+// With stride 1, the adjoint is the convolution of g with the kernels turned by half a circle,
+// inputs and outputs exchanged. What g's padding would add is left out, region by region. Where
+// regions are too many or too small for that, or too few channels use a gathered panel, products
+// are scattered.
 template <class T>
-Status adjoint_input(const GemmTable& table, ExecContext* ctx, const OpCall& call) {
-  const Geometry s(call.out.shape, call.in[0].shape, call.attrs.window);
-  ctx->trace.variant = s.plain ? "1x1" : "tiles";
+Status adjoint_input(const Kernels<T>& kernels, const GemmTable& table, ExecContext* ctx,
+                     const OpCall& call) {
   if (call.out.shape.count() == 0) return Status::ok;
-  const int64_t size = sizeof(T), block = channel_block(s, s.n * s.win.groups);
-  const int64_t blocks = (s.cg + block - 1) / block, tile = s.tile(block * s.taps, size);
-  Plan plan(ctx, s, s.n * s.win.groups * blocks);
-  const auto product = [&](int64_t channels, int64_t count) {
-    GemmArgs<T> a;
-    a.m = channels * s.taps, a.n = count, a.k = s.og;
-    a.a = nullptr, a.a_row = 1, a.a_col = s.depth;
-    a.b = nullptr, a.b_row = s.pixels, a.b_col = 1;
-    a.c = nullptr, a.c_row = s.plain ? s.pixels : count;
-    return a;
-  };
-  const int64_t last = s.cg - (blocks - 1) * block;
-  plan.columns = s.plain ? 0 : aligned(block * s.taps * tile * size);
-  reserve_tiles<T>(&plan, table, s, tile, [&](int64_t n) { return product(block, n); });
-  reserve_tiles<T>(&plan, table, s, tile, [&](int64_t n) { return product(last, n); });
+  Attrs::Window window = call.attrs.window;
+  if (window.stride[0] != 1 || window.stride[1] != 1) return run_conv2d_scatter(table, ctx, call);
+  for (int i = 0; i < 2; ++i)
+    window.padding[i] = window.dilation[i] * (window.kernel[i] - 1) - window.padding[i];
+  const Geometry s(call.in[0].shape, call.out.shape, window);
+  const Regions regions(s);
+  double useful = 0, paid = 0;
+  for (const Region& r : regions) {
+    const int64_t pixels = s.n * r.area(), lanes = kernels.gemm.lanes;
+    useful += static_cast<double>(pixels) * static_cast<double>(r.taps());
+    paid += static_cast<double>(ceil_div(pixels, lanes) * lanes) * static_cast<double>(r.taps());
+  }
+  const bool reused = s.og >= kMinRows || s.plain;
+  if (!reused || !(paid <= kMaxWaste * useful) || useful == 0)
+    return run_conv2d_scatter(table, ctx, call);
+  Correlation<T> product(kernels, ctx, s, regions, false);
   Contiguous in(ctx, call);
-  TG_TRY(in.prepare(plan.bytes()));
-  const T *g = in.in<T>(0), *w = in.in<T>(1);
-  T* dx = static_cast<T*>(call.out.data);
-  plan.run<T>(ctx, in.extra(), [&](int64_t unit, T* columns, void* room) {
-    const int64_t image = unit / blocks / s.win.groups, group = unit / blocks % s.win.groups;
-    const int64_t c0 = unit % blocks * block, channels = smaller(block, s.cg - c0);
-    T* planes = dx + (image * s.c + group * s.cg + c0) * s.h * s.w;
-    if (!s.plain) std::memset(planes, 0, static_cast<size_t>(channels * s.h * s.w) * sizeof(T));
-    for (int64_t p0 = 0; p0 < s.pixels; p0 += tile) {
-      const int64_t p1 = smaller(p0 + tile, s.pixels);
-      GemmArgs<T> a = product(channels, p1 - p0);
-      a.a = w + group * s.og * s.depth + c0 * s.taps;
-      a.b = g + (image * s.o + group * s.og) * s.pixels + p0;
-      a.c = s.plain ? planes + p0 : columns;
-      gemm(table, a, room, *plan.inner);
-      if (!s.plain) scatter_columns(s, columns, channels, p0, p1, planes);
-    }
-  });
+  TG_TRY(in.prepare(product.bytes()));
+  const Weights<T> w = {
+      in.in<T>(1) + s.taps - 1, s.cg * s.og * s.taps, s.taps, s.og * s.taps, -1, nullptr};
+  product.run(in.in<T>(0), w, static_cast<T*>(call.out.data), in.extra());
   return Status::ok;
 }
 
 template <class T>
-Status adjoint_weight(const GemmTable& table, ExecContext* ctx, const OpCall& call) {
+Status adjoint_weight(const Kernels<T>& kernels, ExecContext* ctx, const OpCall& call) {
   const Geometry s(call.in[0].shape, call.in[1].shape, call.attrs.window);
-  ctx->trace.variant = s.plain ? "1x1" : "tiles";
-  const int64_t size = sizeof(T), weights = call.out.shape.count();
-  T* dw = static_cast<T*>(call.out.data);
-  if (weights == 0) return Status::ok;
+  if (call.out.shape.count() == 0) return Status::ok;
   if (s.n * s.pixels == 0) {
-    std::memset(dw, 0, static_cast<size_t>(weights) * sizeof(T));
+    std::memset(call.out.data, 0, call.out.bytes());
     return Status::ok;
   }
-  // Units are blocks of channels; where these are few, also runs of images, each with a sum of its
-  // own, which are added in order at the end.
-  const int64_t block = channel_block(s, s.win.groups), blocks = (s.cg + block - 1) / block;
-  int64_t runs = s.win.groups * blocks >= 16 ? 1 : smaller(s.n, 16);
-  runs = larger(1, smaller(runs, kPartialBytes / (weights * size)));
-  const int64_t tile = s.tile(block * s.taps, size);
-  Plan plan(ctx, s, s.win.groups * blocks * runs);
-  const auto product = [&](int64_t channels, int64_t count) {
-    GemmArgs<T> a;
-    a.m = s.og, a.n = channels * s.taps, a.k = count;
-    a.a = nullptr, a.a_row = s.pixels, a.a_col = 1;
-    a.b = nullptr, a.b_row = 1, a.b_col = s.plain ? s.pixels : count;
-    a.c = nullptr, a.c_row = s.depth;
-    a.accumulate = true;
-    return a;
-  };
-  const int64_t last = s.cg - (blocks - 1) * block;
-  plan.columns = s.plain ? 0 : aligned(block * s.taps * tile * size);
-  reserve_tiles<T>(&plan, table, s, tile, [&](int64_t n) { return product(block, n); });
-  reserve_tiles<T>(&plan, table, s, tile, [&](int64_t n) { return product(last, n); });
-  const int64_t partial = runs > 1 ? aligned(runs * weights * size) : 0;
+  WeightGradient<T> gradient(kernels, ctx, s);
   Contiguous in(ctx, call);
-  TG_TRY(in.prepare(partial + plan.bytes()));
-  const T *x = in.in<T>(0), *g = in.in<T>(1);
-  T* sums = runs > 1 ? reinterpret_cast<T*>(in.extra()) : dw;
-  plan.run<T>(ctx, in.extra() + partial, [&](int64_t unit, T* columns, void* room) {
-    const int64_t run = unit / blocks / s.win.groups, group = unit / blocks % s.win.groups;
-    const int64_t c0 = unit % blocks * block, channels = smaller(block, s.cg - c0);
-    T* sum = sums + run * weights + group * s.og * s.depth + c0 * s.taps;
-    bool first = true;
-    for (int64_t image = s.n * run / runs; image < s.n * (run + 1) / runs; ++image)
-      for (int64_t p0 = 0; p0 < s.pixels; p0 += tile) {
-        const int64_t p1 = smaller(p0 + tile, s.pixels);
-        const T* planes = x + (image * s.c + group * s.cg + c0) * s.h * s.w;
-        if (!s.plain) gather_columns(s, planes, channels, p0, p1, columns);
-        GemmArgs<T> a = product(channels, p1 - p0);
-        a.a = g + (image * s.o + group * s.og) * s.pixels + p0;
-        a.b = s.plain ? planes + p0 : columns;
-        a.c = sum;
-        a.accumulate = !first;
-        first = false;
-        gemm(table, a, room, *plan.inner);
-      }
-  });
-  if (runs > 1)
-    parallel(*ctx->threads, parts(*ctx->threads, runs * weights * size) > 1 ? 16 : 1,
-             [&](int64_t task) {
-               const int64_t tasks = parts(*ctx->threads, runs * weights * size) > 1 ? 16 : 1;
-               const int64_t begin = weights * task / tasks, end = weights * (task + 1) / tasks;
-               for (int64_t i = begin; i < end; ++i) dw[i] = sums[i];
-               for (int64_t r = 1; r < runs; ++r)
-                 for (int64_t i = begin; i < end; ++i) dw[i] += sums[r * weights + i];
-             });
+  TG_TRY(in.prepare(gradient.bytes()));
+  gradient.run(in.in<T>(0), in.in<T>(1), static_cast<T*>(call.out.data), in.extra());
   return Status::ok;
+}
+
+template <class F>
+Status by_dtype(const ConvolutionKernelTables& tables, ExecContext* ctx, const OpCall& call, F f) {
+  ctx->trace.variant = "columns";
+  if (call.out.dtype == DType::float32)
+    return f(Kernels<float>{tables.gemm.f32, tables.convolution.f32});
+  return f(Kernels<double>{tables.gemm.f64, tables.convolution.f64});
 }
 
 }  // namespace
 
-Status run_conv2d(const GemmTable& table, ExecContext* ctx, const OpCall& call) {
-  return call.out.dtype == DType::float32 ? forward<float>(table, ctx, call)
-                                          : forward<double>(table, ctx, call);
+Status run_conv2d(const ConvolutionKernelTables& tables, ExecContext* ctx, const OpCall& call) {
+  return by_dtype(tables, ctx, call, [&](const auto& k) { return forward(k, ctx, call); });
 }
 
-Status run_conv2d_input(const GemmTable& table, ExecContext* ctx, const OpCall& call) {
-  return call.out.dtype == DType::float32 ? adjoint_input<float>(table, ctx, call)
-                                          : adjoint_input<double>(table, ctx, call);
+Status run_conv2d_input(const ConvolutionKernelTables& tables, ExecContext* ctx,
+                        const OpCall& call) {
+  return by_dtype(tables, ctx, call,
+                  [&](const auto& k) { return adjoint_input(k, tables.gemm, ctx, call); });
 }
 
-Status run_conv2d_weight(const GemmTable& table, ExecContext* ctx, const OpCall& call) {
-  return call.out.dtype == DType::float32 ? adjoint_weight<float>(table, ctx, call)
-                                          : adjoint_weight<double>(table, ctx, call);
+Status run_conv2d_weight(const ConvolutionKernelTables& tables, ExecContext* ctx,
+                         const OpCall& call) {
+  return by_dtype(tables, ctx, call, [&](const auto& k) { return adjoint_weight(k, ctx, call); });
 }
 
 }  // namespace tg::cpu

@@ -11,6 +11,21 @@
 namespace tg::cpu {
 namespace {
 
+// Calls f with an unsigned integer of so many bytes.
+template <class F>
+void with_size(size_t bytes, F&& f) {
+  switch (bytes) {
+    case 1:
+      return f(uint8_t{});
+    case 2:
+      return f(uint16_t{});
+    case 4:
+      return f(uint32_t{});
+    default:
+      return f(uint64_t{});
+  }
+}
+
 constexpr int64_t kBlock = 64;  // side of the blocks in which large planes are transposed
 
 // n elements at stride s to contiguous memory.
@@ -295,7 +310,7 @@ void GatherPlan::gather_from(const void* data, int64_t begin, int64_t count, voi
     gather_elements(static_cast<const E*>(data), dim_, stride_, ndim_, begin, count,
                     static_cast<E*>(dst));
   };
-  bytes_ == 1 ? elements(uint8_t{}) : bytes_ == 4 ? elements(uint32_t{}) : elements(uint64_t{});
+  with_size(static_cast<size_t>(bytes_), elements);
 }
 
 int64_t parts(const ThreadPool& threads, int64_t bytes) {
@@ -318,8 +333,7 @@ void copy_into(ThreadPool& threads, const TensorView& x, void* dst, const int64_
     scatter_elements(threads, static_cast<const E*>(x.data), dim, from, static_cast<E*>(dst), to,
                      n);
   };
-  const size_t bytes = size_of(x.dtype);
-  bytes == 1 ? elements(uint8_t{}) : bytes == 4 ? elements(uint32_t{}) : elements(uint64_t{});
+  with_size(size_of(x.dtype), elements);
 }
 
 void copy_strided(ThreadPool& threads, const TensorView& x, void* dst) {
@@ -341,7 +355,7 @@ void fill(ThreadPool& threads, void* dst, int64_t count, const void* value, size
       for (int64_t i = t * step; i < end; ++i) out[i] = v;
     });
   };
-  bytes == 1 ? elements(uint8_t{}) : bytes == 4 ? elements(uint32_t{}) : elements(uint64_t{});
+  with_size(bytes, elements);
 }
 
 }  // namespace tg::cpu

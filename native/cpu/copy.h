@@ -1,6 +1,6 @@
 // Copies of strided tensors, the building block of every op on a view: ranges in row-major order to
 // contiguous memory, and whole tensors to contiguous or strided memory. Compiled once, for the
-// baseline. Bytes move unchanged; element sizes 1, 4 and 8.
+// baseline. Bytes move unchanged; element sizes 1, 2, 4 and 8.
 #pragma once
 
 #include "../core/op.h"
@@ -30,6 +30,26 @@ class GatherPlan {
   const void* direct(int64_t begin) const {
     return contiguous_ ? static_cast<const char*>(data_) + begin * bytes_ : nullptr;
   }
+
+  // The address of element `begin` if enough elements from there on lie in order in memory, with
+  // *count cut down to so many; else null. A row that repeats is such a view.
+  const void* in_order(int64_t begin, int64_t* count) const {
+    constexpr int64_t kWorthwhile = 64;  // elements that outweigh a call of a kernel
+    const int64_t inner = dim_[ndim_ - 1];
+    if (contiguous_) return direct(begin);
+    if (stride_[ndim_ - 1] != 1 || inner < kWorthwhile) return nullptr;
+    int64_t at = begin % inner;
+    if (inner - at < *count) *count = inner - at;
+    begin /= inner;
+    for (int i = ndim_ - 2; i >= 0; --i) {
+      at += begin % dim_[i] * stride_[i];
+      begin /= dim_[i];
+    }
+    return static_cast<const char*>(data_) + at * bytes_;
+  }
+
+  // One element, repeated.
+  bool constant() const { return ndim_ == 1 && stride_[0] == 0; }
 
   // Whether short ranges read a whole cache line for one or two elements, as of a large transposed
   // matrix: then copying all of it first (copy_strided, by blocks) is several times faster than

@@ -3,7 +3,7 @@
 
 namespace tg::cpu {
 
-// "avx512", "avx2", "baseline" or "neon"; false for any other name.
+// "avx512bf16", "avx512", "avx2", "baseline" or "neon"; false for any other name.
 bool has_isa(const char* name);
 
 }  // namespace tg::cpu

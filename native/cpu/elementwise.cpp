@@ -1,6 +1,7 @@
 #include "elementwise.h"
 
 #include "../core/thread_pool.h"
+#include "bfloat16.h"
 #include "copy.h"
 
 namespace tg::cpu {
@@ -8,7 +9,7 @@ namespace tg::cpu {
 namespace {
 
 constexpr int kMaxOperands = 4;
-// Operands that do not lie in order are gathered this many elements at a time, into L1.
+// Operands that do not lie in order are gathered at most this many elements at a time, into L1.
 constexpr int64_t kChunk = 1024;
 // Elements per task: enough work to be worth a wake-up.
 constexpr int64_t kTask = 16 * kChunk;
@@ -24,20 +25,48 @@ TensorView broadcast_view(const TensorView& x, const Shape& shape) {
   return view;
 }
 
-void run_chunks(ElementwiseFn kernel, const OpCall& call, const GatherPlan* plans, int64_t begin,
-                int64_t end) {
+// Where an operand is gathered to: bfloat16 behind the place of its float32 values.
+char* narrow_part(const TensorView& x, char* to) {
+  return x.dtype == DType::bfloat16 ? to + kChunk * sizeof(float) : to;
+}
+void widen_in_place(const Bfloat16Table& bfloat16, char* to, int64_t count) {
+  bfloat16.widen(reinterpret_cast<float*>(to),
+                 reinterpret_cast<const uint16_t*>(to + kChunk * sizeof(float)), count);
+}
+
+// Operands of bfloat16 are widened chunk by chunk, and a result of it is rounded from float32.
+void run_chunks(const Bfloat16Table& bfloat16, ElementwiseFn kernel, const OpCall& call,
+                const GatherPlan* plans, int64_t begin, int64_t end) {
   alignas(64) char gathered[kMaxOperands][kChunk * sizeof(double)];
+  alignas(64) float wide_out[kChunk];
   const int64_t out_size = static_cast<int64_t>(size_of(call.out.dtype));
-  for (int64_t at = begin; at < end; at += kChunk) {
-    const int64_t count = end - at < kChunk ? end - at : kChunk;
-    const void* in[kMaxOperands];
+  const bool narrows = call.out.dtype == DType::bfloat16;
+  const void* in[kMaxOperands];
+  for (int i = 0; i < call.n_in; ++i) {
+    if (!plans[i].constant()) continue;
+    const int64_t count = end - begin < kChunk ? end - begin : kChunk;
+    plans[i].gather(begin, count, narrow_part(call.in[i], gathered[i]));
+    if (call.in[i].dtype == DType::bfloat16) widen_in_place(bfloat16, gathered[i], count);
+  }
+  for (int64_t at = begin; at < end;) {
+    int64_t count = end - at < kChunk ? end - at : kChunk;
+    for (int i = 0; i < call.n_in; ++i) in[i] = plans[i].in_order(at, &count);
     for (int i = 0; i < call.n_in; ++i) {
-      in[i] = plans[i].direct(at);
-      if (in[i]) continue;
-      plans[i].gather(at, count, gathered[i]);
+      const bool widens = call.in[i].dtype == DType::bfloat16;
+      if (in[i] && !widens) continue;
+      if (in[i]) {
+        bfloat16.widen(reinterpret_cast<float*>(gathered[i]), static_cast<const uint16_t*>(in[i]),
+                       count);
+      } else if (!plans[i].constant()) {
+        plans[i].gather(at, count, narrow_part(call.in[i], gathered[i]));
+        if (widens) widen_in_place(bfloat16, gathered[i], count);
+      }
       in[i] = gathered[i];
     }
-    kernel(static_cast<char*>(call.out.data) + at * out_size, in, count, call.attrs.p);
+    char* const out = static_cast<char*>(call.out.data) + at * out_size;
+    kernel(narrows ? static_cast<void*>(wide_out) : out, in, count, call.attrs.p);
+    if (narrows) bfloat16.narrow(reinterpret_cast<uint16_t*>(out), wide_out, count);
+    at += count;
   }
 }
 
@@ -73,18 +102,24 @@ bool all_in_order(const OpCall& call) {
 
 }  // namespace
 
-Status run_elementwise(const ElementwiseTable& table, ExecContext* ctx, const OpCall& call) {
+Status run_elementwise(const ElementwiseTable& table, const Bfloat16Table& bfloat16,
+                       ExecContext* ctx, const OpCall& call) {
   // The first input that is a number decides (a condition is bool).
   const TensorView& typed = call.in[call.op == op_where ? 1 : 0];
-  const ElementwiseFn kernel = table.fn[call.op][static_cast<int>(typed.dtype)];
+  const bool widens = has_bfloat16(call);
+  const DType computed = widens ? DType::float32 : typed.dtype;
+  const int row = static_cast<int>(computed);
+  const ElementwiseFn kernel = row < kArithmeticTypes ? table.fn[call.op][row] : nullptr;
   if (!kernel)
     return ctx->error->set(Status::type_error, "%s: not available for %s", name_of(call.op),
                            name_of(typed.dtype));
   const int64_t count = call.out.shape.count();
   const int64_t out_size = static_cast<int64_t>(size_of(call.out.dtype));
 
-  if (all_in_order(call)) {
-    ctx->trace.variant = "in order";
+  const bool in_order = all_in_order(call);
+  ctx->trace.variant = in_order ? "in order" : "gathered";
+  if (widens) ctx->trace.dtype = name_of(DType::bfloat16);
+  if (in_order && !widens) {
     auto range = [&](int64_t begin, int64_t end) {
       const void* in[kMaxOperands];
       for (int i = 0; i < call.n_in; ++i)
@@ -102,7 +137,6 @@ Status run_elementwise(const ElementwiseTable& table, ExecContext* ctx, const Op
     return Status::ok;
   }
 
-  ctx->trace.variant = "gathered";
   if (count == 0) return Status::ok;
   TensorView views[kMaxOperands];
   for (int i = 0; i < kMaxOperands; ++i)
@@ -111,10 +145,10 @@ Status run_elementwise(const ElementwiseTable& table, ExecContext* ctx, const Op
   const GatherPlan plans[kMaxOperands] = {GatherPlan(views[0]), GatherPlan(views[1]),
                                           GatherPlan(views[2]), GatherPlan(views[3])};
   if (count < 2 * kTask) {
-    run_chunks(kernel, call, plans, 0, count);
+    run_chunks(bfloat16, kernel, call, plans, 0, count);
   } else {
     parallel(*ctx->threads, (count + kTask - 1) / kTask, [&](int64_t task) {
-      run_chunks(kernel, call, plans, task * kTask,
+      run_chunks(bfloat16, kernel, call, plans, task * kTask,
                  (task + 1) * kTask < count ? (task + 1) * kTask : count);
     });
   }

@@ -1,6 +1,8 @@
 #include "matmul.h"
 
+#include "bfloat16.h"
 #include "copy.h"
+#include "gemm_bf16.h"
 
 namespace tg::cpu {
 
@@ -33,6 +35,16 @@ Matrices matrices(const TensorView& x, bool left) {
     m.column_stride = x.strides[n - 1];
   }
   return m;
+}
+
+// The weight [out, in] of linear as the right operand.
+Matrices transposed(const Matrices& x) {
+  Matrices t = x;
+  t.rows = x.columns;
+  t.row_stride = x.column_stride;
+  t.columns = x.rows;
+  t.column_stride = x.row_stride;
+  return t;
 }
 
 // Leading axes that continue the row axis in memory become rows: [b, m, k] x [k, n] is one product.
@@ -131,6 +143,58 @@ Status run(const GemmTable& table, ExecContext* ctx, const OpCall& call, Matrice
 
 }  // namespace
 
+Status run_product_bf16(const GemmBf16Table& table, const Bfloat16Table& bfloat16, ExecContext* ctx,
+                        const OpCall& call) {
+  Matrices a = matrices(call.in[0], true), b = matrices(call.in[1], false);
+  if (call.op == op_linear) b = transposed(b);
+  Matrices folded = a;
+  if (b.batch.ndim == 0 && fold_batch(&folded)) a = folded;
+  Shape batch;
+  broadcast(a.batch, b.batch, &batch);
+  GemmBf16Args args;
+  args.m = a.rows;
+  args.n = b.columns;
+  args.k = a.columns;
+  args.a = static_cast<const uint16_t*>(call.in[0].data);
+  args.a_row = a.row_stride;
+  args.a_col = a.column_stride;
+  args.b = static_cast<const uint16_t*>(call.in[1].data);
+  args.b_row = b.row_stride;
+  args.b_col = b.column_stride;
+  args.c = static_cast<uint16_t*>(call.out.data);
+  args.c_row = b.columns;
+  const int64_t count = batch.count();
+
+  // Scratch: what gemm_bf16 packs, then the offsets of a batch, then the bias in float32.
+  const auto whole_lines = [](size_t bytes) { return (bytes + 63) / 64 * 64; };
+  const size_t packed =
+      whole_lines(gemm_bf16_scratch_bytes(table, args, ctx->threads->size(), count));
+  const size_t listed =
+      batch.ndim ? whole_lines(static_cast<size_t>(count) * 3 * sizeof(int64_t)) : 0;
+  const size_t biased = call.op == op_linear ? static_cast<size_t>(args.n) * sizeof(float) : 0;
+  char* scratch = nullptr;
+  if (packed + listed + biased) {
+    scratch = static_cast<char*>(ctx->scratch(ctx->owner, packed + listed + biased));
+    if (!scratch) return short_of_memory(ctx, call, packed + listed + biased);
+  }
+  if (biased) {
+    float* const bias = reinterpret_cast<float*>(scratch + packed + listed);
+    widen(bfloat16, *ctx->threads, call.in[2], bias);
+    args.bias = bias;
+  }
+  GemmBatch products;
+  if (listed) {
+    int64_t* const at = reinterpret_cast<int64_t*>(scratch + packed);
+    offsets(a, batch, at);
+    offsets(b, batch, at + count);
+    for (int64_t i = 0; i < count; ++i) at[2 * count + i] = i * args.m * args.n;
+    products = {count, at, at + count, at + 2 * count};
+  }
+  ctx->trace.variant = listed ? "batched bf16 gemm" : "bf16 gemm";
+  gemm_bf16(table, args, products, scratch, *ctx->threads);
+  return Status::ok;
+}
+
 Status run_matmul(const GemmTable& table, ExecContext* ctx, const OpCall& call,
                   const GemmFinish<float>& f32, const GemmFinish<double>& f64) {
   const Matrices a = matrices(call.in[0], true), b = matrices(call.in[1], false);
@@ -140,13 +204,7 @@ Status run_matmul(const GemmTable& table, ExecContext* ctx, const OpCall& call,
 
 Status run_linear(const GemmTable& table, ExecContext* ctx, const OpCall& call,
                   const GemmFinish<float>& f32, const GemmFinish<double>& f64) {
-  const Matrices x = matrices(call.in[0], true);
-  Matrices w = matrices(call.in[1], false);  // [out, in], used as its transpose
-  const int64_t rows = w.rows, row_stride = w.row_stride;
-  w.rows = w.columns;
-  w.row_stride = w.column_stride;
-  w.columns = rows;
-  w.column_stride = row_stride;
+  const Matrices x = matrices(call.in[0], true), w = transposed(matrices(call.in[1], false));
   return call.out.dtype == DType::float32 ? run<float>(table, ctx, call, x, w, &call.in[2], f32)
                                           : run<double>(table, ctx, call, x, w, &call.in[2], f64);
 }

@@ -82,6 +82,7 @@ inline char* at(const void* data, DType dtype, int64_t element) {
 }
 
 void trace(ExecContext* ctx, const char* kernel, const DType* dtype) {
+  ++ctx->counters.kernels;
   ctx->trace.kernel = kernel;
   ctx->trace.dtype = dtype ? name_of(*dtype) : "";
   ctx->trace.variant = "fused";

@@ -269,6 +269,8 @@ Status run_randint(ExecContext* ctx, const OpCall& call) {
     case DType::boolean:
       run(uint8_t{1});
       break;
+    case DType::bfloat16:  // made from float32 (see bfloat16.h)
+      return ctx->error->set(Status::internal, "randint: no kernel for bfloat16");
   }
   return Status::ok;
 }

@@ -87,6 +87,10 @@ struct Reduction {
       return;
     }
     kernels.columns[fold](p, stride, rows, width, shift, best);
+    join_columns(fold, best, width, t);
+  }
+
+  void join_columns(Fold fold, const T* best, int64_t width, Totals t) const {
     const auto number = [](T v, bool sum) {
       return kInteger && sum ? static_cast<double>(static_cast<uint32_t>(v))
                              : static_cast<double>(v);
@@ -97,6 +101,21 @@ struct Reduction {
     else
       for (int64_t j = 0; j < width; ++j)
         t.value[j] = join(kFoldSum, t.value[j], number(best[j], true));
+  }
+
+  // Rows that adjoin one another, several taken as one that fills registers.
+  void packed_columns(Fold fold, const T* p, int64_t at, int64_t rows, int64_t width,
+                      const T* shift, Totals t) const {
+    const int64_t repeats = kPackedWidth / width, wide = rows / repeats, rest = rows % repeats;
+    if (wide > 0) {
+      T best[kPackedWidth], shifts[kPackedWidth];
+      for (int64_t j = 0; shift && j < repeats * width; ++j) shifts[j] = shift[j % width];
+      kernels.columns[fold](p, repeats * width, wide, repeats * width, shift ? shifts : nullptr,
+                            best);
+      for (int64_t k = 0; k < repeats; ++k) join_columns(fold, best + k * width, width, t);
+    }
+    if (rest > 0)
+      columns(fold, p + (rows - rest) * width, width, at + rows - rest, rest, width, shift, t);
   }
 
   // Copies elements first … first + count - 1 of `width` outputs to to[j * step_j + i * step_i].
@@ -142,12 +161,19 @@ struct Reduction {
       }
     } else if (plan.path == Path::columns) {
       Walk walk(plan.reduced, begin);
+      const int64_t block = plan.packed ? kPackedWidth / width * kColumnBlock : kColumnBlock;
       for (int64_t i = begin; i < end;) {
-        const int64_t rows = walk.run(end - i < kColumnBlock ? end - i : kColumnBlock);
-        columns(fold, base + walk.in(), plan.reduced.inner().in, i, rows, width, shift, t);
+        const int64_t rows = walk.run(end - i < block ? end - i : block);
+        const T* p = base + walk.in();
+        if (plan.packed)
+          packed_columns(fold, p, i, rows, width, shift, t);
+        else
+          columns(fold, p, plan.reduced.inner().in, i, rows, width, shift, t);
         walk.advance(rows);
         i += rows;
       }
+    } else if (plan.short_rows) {  // never in segments; t needs no joining
+      kernels.each_row[fold](base, plan.kept.inner().in, plan.n, width, shift, t.value);
     } else {
       const int64_t kept = plan.kept.inner().in;
       for (int64_t j = 0; j < width; ++j) {
@@ -209,8 +235,20 @@ struct Reduction {
     return {walk.in(), walk.out(), size - start < plan.width ? size - start : plan.width};
   }
 
+  // Whether a tile is one call of a kernel that can write the result itself: the gradient of a
+  // bias.
+  bool plain_columns() const {
+    return plan.path == Path::columns && plan.n <= kColumnBlock && plan.reduced.n == 1 &&
+           plan.passes == 1 && !plan.arg && plan.op != op_mean && plan.kept.inner().out == 1;
+  }
+
   // A tile from start to end: both passes while its memory is near.
   void whole(int64_t number, T* buffer) const {
+    if (plain_columns()) {
+      const Tile s = tile(number);
+      return kernels.columns[plan.fold[0]](x + s.in, plan.reduced.inner().in, plan.n, s.width,
+                                           nullptr, static_cast<T*>(out) + s.out);
+    }
     double value[kTile], first[kTile];
     int64_t index[kTile];
     T shift[kTile];

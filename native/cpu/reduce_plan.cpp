@@ -29,9 +29,14 @@ void choose_folds(Plan* plan) {
 
 void choose_path(Plan* plan) {
   const Axis &k = plan->kept.inner(), &r = plan->reduced.inner();
-  if (k.in == 1 && k.size >= 8)
+  const bool one_walk = plan->kept.n == 1 && plan->reduced.n == 1 && !plan->arg;
+  plan->packed =
+      one_walk && k.in == 1 && r.in == k.size && k.size > 1 && k.size <= kPackedWidth / 2;
+  plan->short_rows = one_walk && r.in == 1 && r.size >= 6 && r.size <= kShortRow;
+  if (k.in == 1 && (k.size >= 8 || plan->packed))
     plan->path = Path::columns;
-  else if (r.in == 1 && (r.size >= 32 || (plan->reduced.n == 1 && (r.size >= 16 || k.size < 16))))
+  else if (r.in == 1 && (r.size >= 32 || plan->short_rows ||
+                         (plan->reduced.n == 1 && (r.size >= 16 || k.size < 16))))
     plan->path = Path::rows;
   else if (k.size >= 16 && (plan->n < 16 || (k.in != 0 && magnitude(k.in) < magnitude(r.in))))
     plan->path = Path::gathered_columns;

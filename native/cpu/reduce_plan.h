@@ -9,6 +9,7 @@
 namespace tg::cpu {
 
 constexpr int64_t kTile = 512;          // outputs of a unit, at most
+constexpr int64_t kPackedWidth = 64;    // elements of several narrow rows taken as one
 constexpr int64_t kGatherRows = 32;     // rows of a gathered column block
 constexpr int64_t kUnitWork = 16384;    // elements that a unit should have, at least
 constexpr int64_t kThreadWork = 65536;  // below this, threads cost more than they give
@@ -29,6 +30,8 @@ struct Plan {
   Fold fold[2];
   int passes;
   bool arg, largest;
+  bool packed;      // columns: rows adjoin one another and are so narrow that several make one
+  bool short_rows;  // rows: so short that they are folded many at a time
 };
 
 inline int64_t magnitude(int64_t stride) { return stride < 0 ? -stride : stride; }

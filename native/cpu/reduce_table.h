@@ -13,6 +13,8 @@ enum Fold { kFoldSum, kFoldSquares, kFoldExps, kFoldMax, kFoldMin, kFolds };
 
 // Row kernels add blocks of this many elements in T and combine the blocks in double.
 constexpr int64_t kRowBlock = 4096;
+// Up to this length, rows are folded many at a time.
+constexpr int64_t kShortRow = 64;
 // Column kernels are called with at most this many rows, whose sum stays in T.
 constexpr int64_t kColumnBlock = 128;
 
@@ -22,6 +24,10 @@ struct Reducers {
   // are those of every instruction set. Of int32: the sum modulo 2³², in [0, 2³²). Of nothing: 0 or
   // ∓Infinity.
   double (*rows[kFolds])(const T* x, int64_t n, T shift);
+  // rows[] of `count` rows `stride` elements apart: out[r] is the fold of row r. For rows so short
+  // that a call for each would cost as much as the work; 1 <= n <= kRowBlock.
+  void (*each_row[kFolds])(const T* x, int64_t stride, int64_t n, int64_t count, const T* shift,
+                           double* out);
   // out[c] = the fold of x[r * stride + c] over r; 1 <= rows <= kColumnBlock; shift[c] as above,
   // null where it is not used. int32 sums wrap.
   void (*columns[kFolds])(const T* x, int64_t stride, int64_t rows, int64_t cols, const T* shift,

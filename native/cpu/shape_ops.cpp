@@ -3,7 +3,9 @@
 #include "shape_ops.h"
 
 #include <cstring>
+#include <type_traits>
 
+#include "bfloat16.h"
 #include "copy.h"
 
 namespace tg::cpu {
@@ -11,7 +13,7 @@ namespace {
 
 constexpr int64_t kChunk = 1024;  // elements gathered at a time where a view is converted or added
 
-// Calls f with a value of the element type; bool is stored as uint8_t.
+// Calls f with a zero of the element type; bool is stored as uint8_t.
 template <class F>
 void with_type(DType dtype, F&& f) {
   switch (dtype) {
@@ -23,6 +25,8 @@ void with_type(DType dtype, F&& f) {
       return f(int32_t{});
     case DType::boolean:
       return f(uint8_t{});
+    case DType::bfloat16:
+      return f(BFloat16{});
   }
 }
 
@@ -30,7 +34,13 @@ void with_type(DType dtype, F&& f) {
 // undefined.
 template <class To, class From>
 inline To convert(From x) {
-  if constexpr (sizeof(To) == 1) {
+  if constexpr (std::is_same_v<From, BFloat16>) {
+    return convert<To>(to_float(x));
+  } else if constexpr (std::is_same_v<To, BFloat16> && std::is_same_v<From, float>) {
+    return to_bfloat16(x);
+  } else if constexpr (std::is_same_v<To, BFloat16>) {
+    return to_bfloat16(convert<double>(x));
+  } else if constexpr (sizeof(To) == 1) {
     return x != 0;
   } else if constexpr (sizeof(From) == 1) {
     return x != 0 ? To{1} : To{0};
@@ -308,7 +318,7 @@ Status run_eye(ExecContext* ctx, const OpCall& call) {
   fill_number(*ctx->threads, call.out, 0);
   with_type(call.out.dtype, [&](auto zero) {
     for (int64_t i = 0; i < rows && i < columns; ++i)
-      static_cast<decltype(zero)*>(call.out.data)[i * columns + i] = 1;
+      static_cast<decltype(zero)*>(call.out.data)[i * columns + i] = convert<decltype(zero)>(1.0);
   });
   return Status::ok;
 }

@@ -10,7 +10,7 @@ namespace tg::cpu {
 Status run_clone(ExecContext* ctx, const OpCall& call);
 
 // Float to int32 rounds toward zero, saturates, and makes NaN 0; anything to bool is x != 0, so NaN
-// is true; float64 to float32 and int32 to float round to nearest even.
+// is true; narrower floats and int32 to float round once, to nearest even.
 Status run_cast(ExecContext* ctx, const OpCall& call);
 
 // Inputs side by side along attrs.axis.

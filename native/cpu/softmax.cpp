@@ -3,6 +3,7 @@
 #include "softmax.h"
 
 #include "../core/thread_pool.h"
+#include "softmax_columns.h"
 #include "walk.h"
 
 namespace tg::cpu {
@@ -52,6 +53,7 @@ struct Softmax {
   const T *x, *other;  // other: y or a float target, else null
   int64_t step_x = 1, step_other = 1, step_out = 1;
   bool copied = false;               // whether rows pass through scratch
+  bool columns = false;              // whether neighbouring rows are columns of a matrix
   const int32_t* classes = nullptr;  // int32 target
   int64_t class_stride = 0;
   const T* g = nullptr;  // of crossEntropyBackward: one number per row
@@ -88,6 +90,10 @@ struct Softmax {
     const Rows<const T> second{other ? other + walk.other() : nullptr, other ? lane.other : 0,
                                step_other};
     const Rows<T> to{static_cast<T*>(call.out.data) + walk.out(), lane.out, step_out};
+    if (columns)
+      return softmax_columns(kernels, call.op,
+                             {from.data, second.data, to.data, step_x, step_other, step_out, n,
+                              width, nullptr, nullptr, nullptr});
     if (!copied) {
       for (int64_t j = 0; j < width; ++j) row(from[j], second[j], to[j], number + j);
       return;
@@ -106,6 +112,7 @@ struct Softmax {
     int64_t width = limit(kUnitWork / n, 1, 512);
     if (copied)
       width = limit(kGatherBytes / (pitch * size), 1, width > kGatherWidth ? width : kGatherWidth);
+    if (columns) width = column_width(n, size);
     if (width > run) width = run;
     const int64_t per_run = (run + width - 1) / width, units = per_run * (rows / run);
     const bool alone = units == 1 || rows * n < kThreadWork;
@@ -205,6 +212,13 @@ Status softmax(const SoftmaxKernels<T>& kernels, ExecContext* context, const OpC
   if (loss_dx) {
     job.g = static_cast<const T*>(call.in[0].data);
     job.g_stride = call.in[0].strides[0];
+  }
+  const Axis& lane = job.lanes.inner();
+  job.columns = job.copied && !loss && !loss_dx && lane.size >= 8 && lane.in == 1 &&
+                lane.out == 1 && (!job.other || lane.other == 1);
+  if (job.columns) {
+    job.copied = false;
+    context->trace.variant = "columns";
   }
   if (job.copied) context->trace.variant = "gathered rows";
   return job.run(context);

@@ -2,10 +2,13 @@
 // nothing else.
 #pragma once
 
+#include "bfloat16_table.h"
+#include "convolution_table.h"
 #include "elementwise_table.h"
 #include "gemm_table.h"
 #include "norm_table.h"
 #include "optimizers_table.h"
+#include "pool_table.h"
 #include "reduce_table.h"
 #include "softmax_table.h"
 
@@ -19,6 +22,9 @@ struct KernelTable {
   OptimizersTable optimizers;
   GemmTable gemm;
   NormTable norm;
+  PoolTable pool;
+  ConvolutionTable convolution;
+  Bfloat16Table bfloat16;
 };
 
 }  // namespace tg::cpu

@@ -23,9 +23,23 @@ bool finite(double x) { return x - x == 0; }
 
 }  // namespace
 
+template <int kBlock>
+void* Program::scratch(void* owner, size_t bytes) {
+  Program& self = *static_cast<Program*>(owner);
+  Scratch& block = self.scratch_[kBlock];
+  if (block.data && block.bytes >= bytes) return block.data;
+  std::free(block.data);
+  const size_t rounded = (bytes + 4095) / 4096 * 4096;
+  block.data = std::aligned_alloc(64, rounded);
+  block.bytes = block.data ? rounded : 0;
+  ++self.allocations_;
+  return block.data;
+}
+
 Program::Program(Engine& engine, std::unique_ptr<Graph> graph)
     : engine_(engine), graph_(std::move(graph)) {
-  context_ = ExecContext{&engine.threads(), &error_, scratch, this, {"", "", "", ""}};
+  context_ = ExecContext{&engine.threads(), &error_, scratch<0>, this, {"", "", "", ""}};
+  context_.operands = scratch<1>;
 }
 
 std::unique_ptr<Program> Program::make(Engine& engine, std::unique_ptr<Graph> graph) {
@@ -70,18 +84,7 @@ std::unique_ptr<Program> Program::make(Engine& engine, std::unique_ptr<Graph> gr
 
 Program::~Program() {
   if (arena_) engine_.pool().release(arena_);
-  std::free(scratch_);
-}
-
-void* Program::scratch(void* owner, size_t bytes) {
-  Program& self = *static_cast<Program*>(owner);
-  if (self.scratch_bytes_ >= bytes) return self.scratch_;
-  std::free(self.scratch_);
-  const size_t rounded = (bytes + 4095) / 4096 * 4096;
-  self.scratch_ = std::aligned_alloc(64, rounded);
-  self.scratch_bytes_ = self.scratch_ ? rounded : 0;
-  ++self.allocations_;
-  return self.scratch_;
+  for (Scratch& block : scratch_) std::free(block.data);
 }
 
 void* Program::address(const Operand& o) const {

@@ -89,6 +89,8 @@ class Program {
   void restore_early_writes();
   Status name_culprit(const StepArguments& arguments);
   static bool has_nonfinite(const TensorView& view);
+  // Memory for kernels, of one of two kinds: see ExecContext.
+  template <int kBlock>
   static void* scratch(void* owner, size_t bytes);
 
   Engine& engine_;
@@ -108,8 +110,10 @@ class Program {
   std::vector<Backup> early_;
   Error error_;
   ExecContext context_;
-  void* scratch_ = nullptr;
-  size_t scratch_bytes_ = 0;
+  struct Scratch {
+    void* data = nullptr;
+    size_t bytes = 0;
+  } scratch_[2];
   uint64_t allocations_ = 0;
 };
 

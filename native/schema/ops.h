@@ -7,7 +7,7 @@
 // row in docs/ops.md, and the test and bench cases.
 //
 // clang-format off
-//   types   FLOAT   float32, float64; integer inputs are cast to float32 first, as PyTorch does
+//   types   FLOAT   float32, float64, and bfloat16 by way of float32; integer inputs are cast to float32 first, as PyTorch does
 //           NUMBER  these and int32
 //   keeps   what the backward rule reads: inputs X, Y, the result (Y of a unary, Z of a binary op)
 //   rules   x, y inputs (y is the RESULT in a unary rule), z the result of a binary op, g the

@@ -405,12 +405,13 @@ void reduce_tests(int64_t cases) {
   }
   // Around lane, block, tile and segment boundaries, and large enough for threads.
   if (cases < 100) return;
-  const Shape large[] = {
-      {1, {4095}},       {1, {4096}},        {1, {4097}},         {1, {8229}},
-      {1, {65536}},      {1, {200001}},      {2, {2, 4097}},      {2, {127, 513}},
-      {2, {128, 1024}},  {2, {129, 520}},    {2, {70000, 3}},     {2, {3, 70000}},
-      {2, {20000, 8}},   {2, {9000, 33}},    {2, {400, 700}},     {3, {40, 50, 60}},
-      {3, {9, 70, 300}}, {3, {33, 3000, 2}}, {4, {6, 32, 24, 24}}};
+  const Shape large[] = {{1, {4095}},       {1, {4096}},        {1, {4097}},
+                         {1, {8229}},       {1, {65536}},       {1, {200001}},
+                         {2, {2, 4097}},    {2, {127, 513}},    {2, {128, 1024}},
+                         {2, {129, 520}},   {2, {70000, 3}},    {2, {3, 70000}},
+                         {2, {20000, 8}},   {2, {999, 5}},      {2, {70001, 12}},
+                         {2, {9000, 33}},   {2, {400, 700}},    {3, {40, 50, 60}},
+                         {3, {9, 70, 300}}, {3, {33, 3000, 2}}, {4, {6, 32, 24, 24}}};
   for (const Shape& shape : large)
     for (uint32_t mask = 1; mask < 1u << shape.ndim; ++mask) {
       const Layout layout = below(2) ? kPlain : static_cast<Layout>(below(kLayouts));
@@ -610,15 +611,15 @@ void softmax_tests(int64_t cases) {
       softmax_shape<double>(shape, layout, random_fill());
   }
   if (cases < 100) return;
-  const Shape large[] = {{2, {40, 1000}}, {2, {3, 4096}},  {2, {3, 4097}},
-                         {2, {2, 9000}},  {2, {5000, 10}}, {2, {1, 50000}}};
+  const Shape large[] = {{2, {40, 1000}}, {2, {3, 4096}},  {2, {3, 4097}},    {2, {2, 9000}},
+                         {2, {5000, 10}}, {2, {1, 50000}}, {3, {7, 300, 77}}, {2, {1100, 65}}};
   for (const Shape& shape : large) {
     softmax_shape<float>(shape, kPlain, kNormal);
     softmax_shape<float>(shape, kTransposed, kLarge);
     softmax_shape<double>(shape, kPlain, kSpecial);
   }
-  check(variants.count("softmax rows") && variants.count("softmax gathered rows"),
-        "a path of softmax was not taken");
+  for (const char* v : {"rows", "columns", "gathered rows"})
+    check(variants.count(std::string("softmax ") + v) == 1, "softmax did not take the path %s", v);
 }
 
 // Logits where naive formulas overflow, masked classes, and what must be refused.

@@ -137,6 +137,18 @@ export function traced<T>(fn: () => T): { result: T; kernels: NativeTrace[] } {
   }
 }
 
+/** The nearest number of 8 bits of precision, ties to even, by exact arithmetic on float64. */
+export function toBfloat16(v: number): number {
+  if (v === 0 || !Number.isFinite(v)) return v;
+  const exponent = Math.max(-126, Math.floor(Math.log2(Math.abs(v))));
+  const unit = 2 ** (exponent - 7);
+  const steps = Math.abs(v) / unit;
+  const low = Math.floor(steps);
+  const up = steps - low > 0.5 || (steps - low === 0.5 && low % 2 === 1);
+  const result = Math.sign(v) * (low + Number(up)) * unit;
+  return Math.abs(result) >= 2 ** 128 ? Math.sign(v) * Infinity : result;
+}
+
 export const EPS = { float64: 2 ** -52, float32: 2 ** -23 } as const;
 const SMALLEST_NORMAL = { float64: 2 ** -1022, float32: 2 ** -126 } as const;
 /** The number as kernels read it: denormals are zeros of their sign. */

@@ -211,6 +211,9 @@ const POOLS: readonly [number[], Options][] = [
   [[2, 1, 5, 4], { kernelSize: 3, stride: 2, padding: 1 }],
   [[1, 1, 4, 6], { kernelSize: [2, 3], stride: [1, 2], padding: [1, 0] }],
   [[1, 1, 3, 7], { kernelSize: [1, 2], stride: 3 }],
+  [[1, 1, 4, 41], { kernelSize: 2 }],
+  [[1, 1, 3, 61], { kernelSize: [2, 4], stride: [2, 3], padding: [1, 2] }],
+  [[1, 1, 3, 38], { kernelSize: 3, stride: 1, padding: 1 }],
   [[0, 2, 3, 3], { kernelSize: 2 }],
 ];
 const BIG_POOL: [number[], Options] = [[3, 5, 33, 37], { kernelSize: 3, stride: 2, padding: 1 }];
@@ -239,6 +242,12 @@ const BIG_CONVOLUTIONS: typeof CONVOLUTIONS = [
   [[5, 4, 13, 17], [6, 2, 3, 3], { groups: 2, stride: 2, padding: [1, 2] }],
   [[1, 70, 5, 6], [3, 70, 3, 3], { padding: 1 }],
   [[3, 12, 19, 17], [10, 12, 1, 1], {}],
+  [[5, 3, 3, 3], [9, 3, 1, 1], {}],
+  [[40, 64, 5, 5], [3, 64, 3, 3], { padding: 1 }],
+  [[9, 65, 6, 9], [2, 65, 2, 2], { dilation: 2 }],
+  [[2, 3, 5, 75], [9, 3, 3, 3], { stride: 2, padding: 1 }],
+  [[2, 2, 5, 70], [3, 2, 2, 4], { stride: [1, 3], padding: [3, 5] }],
+  [[130, 2, 1, 1], [17, 2, 3, 3], { padding: 1 }],
 ];
 const resultOf = ([x, w, o]: (typeof CONVOLUTIONS)[number]): number[] => [
   ...convolve(zeros(x), zeros(w), undefined, o).shape,

@@ -102,6 +102,7 @@ export const VALUES: readonly Kind[] = [
   kind('tensor', () => tg.ones([2, 3])),
   kind('disposed tensor', disposed),
   kind('int32 tensor', () => tg.tensor(Int32Array.of(5, -7, 2147483647))),
+  kind('bfloat16 tensor', () => tg.tensor([0.5, -7, 1e38], { dtype: 'bfloat16' })),
   kind('bool tensor', () => tg.tensor([true, false])),
   kind('scalar tensor', () => tg.tensor(1)),
   kind('empty tensor', () => tg.zeros([0, 3])),

@@ -32,12 +32,12 @@ const live: number[] = [];
 const LIMIT = 16 << 20;
 
 function make(): void {
-  const dtype = below(4);
+  const dtype = below(5);
   const sizes = pick([[], [4], [2, 3], [0, 5], [1, 1, 1, 1, 1, 1, 1, 2], [64, 33]]);
   const n = sizes.reduce((a, b) => a * b, 1);
-  const data = [new Float32Array(n), new Float64Array(n), new Int32Array(n), new Uint8Array(n)][
-    dtype
-  ]!;
+  const data = [Float32Array, Float64Array, Int32Array, Uint8Array, Uint16Array].map(
+    (Kind) => new Kind(n),
+  )[dtype]!;
   box[MAILBOX.attrs] = sizes.length;
   sizes.forEach((d, i) => (box[MAILBOX.attrs + 1 + i] = d));
   const owner = {};

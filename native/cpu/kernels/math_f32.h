@@ -1,5 +1,5 @@
 // The float half of the elementary functions: coefficients, and what differs from double: log's
-// polynomial, tanh, and sin, cos and pow, which are evaluated in double and rounded once. Includes
+// polynomial, tanh, sin and cos, and pow, which is evaluated in double and rounded once. Includes
 // only math_common.h.
 #pragma once
 
@@ -39,12 +39,17 @@ struct Constants<float> {
   static constexpr float kErfTail[] = {0x1.b66986p-13f, 0x1.a08feep0f,   0x1.d665cap-1f,
                                        0x1.34020ep-3f,  -0x1.087bccp-5f, 0x1.235684p-8f,
                                        -0x1.2e4ca6p-12f};
-  // For sin and cos, evaluated in double: (sin(r) / r - 1) / r² and (cos(r) - 1 + r²/2) / r⁴ in r²,
-  // |r| ≤ π/4: 2^-37.
-  static constexpr double kSin[] = {-0x1.5555554c07dcap-3, 0x1.111108150dbefp-7,
-                                    -0x1.a00f356a62c26p-13, 0x1.6cbf72a5e652bp-19};
-  static constexpr double kCos[] = {0x1.5555554ed52c4p-5, -0x1.6c16b814d624ap-10,
-                                    0x1.a010c843b844ap-16, -0x1.24188b9edce92p-22};
+  // π/2 in three parts; |r| ≤ π/4: (sin(r) / r - 1) / r², 2^-27.8 of sin, and
+  // (cos(r) - 1 + r²/2) / r⁴, 2^-33 of cos, in r².
+  static constexpr double kHalfPi[] = {0x1.921fb6p0, -0x1.777a5cp-25, -0x1.ee59dap-50};
+  static constexpr float kSin[] = {-0x1.555544p-3f, 0x1.1106e2p-7f, -0x1.992abp-13f};
+  static constexpr float kCos[] = {0x1.55554ap-5f, -0x1.6c0c26p-10f, 0x1.99e71ep-16f};
+  // For sin and cos without FMA, evaluated in double: (sin(r) / r - 1) / r² and (cos(r) - 1 + r²/2)
+  // / r⁴ in r², |r| ≤ π/4: 2^-37.
+  static constexpr double kWideSin[] = {-0x1.5555554c07dcap-3, 0x1.111108150dbefp-7,
+                                        -0x1.a00f356a62c26p-13, 0x1.6cbf72a5e652bp-19};
+  static constexpr double kWideCos[] = {0x1.5555554ed52c4p-5, -0x1.6c16b814d624ap-10,
+                                        0x1.a010c843b844ap-16, -0x1.24188b9edce92p-22};
 };
 
 // log(1 + f) - f.
@@ -98,20 +103,41 @@ TG_INLINE V<double> sincos_of_float(V<double> x) {
   const V<double> r = fma(n, V<double>(-0x1.0b4611a626331p-34),    // the rest of π/2
                           fma(n, V<double>(-0x1.921fb544p0), x));  // its first 33 bits: exact
   const V<double> z = r * r;
-  const V<double> sine = fma(r * z, polynomial(C::kSin, z), r);
+  const V<double> sine = fma(r * z, polynomial(C::kWideSin, z), r);
   const V<double> top = fma(z, V<double>(-0.5), V<double>(1));
-  const V<double> cosine = fma(z * z, polynomial(C::kCos, z), top);
+  const V<double> cosine = fma(z * z, polynomial(C::kWideCos, z), top);
   return sincos_patch<kShift>(x, to_quadrant<kShift>(bit_cast<int64_t>(turns), sine, cosine));
 }
-TG_INLINE V<float> sin(V<float> x) {
-  const DoublePair w = widen(x);
-  const V<float> y = narrow({sincos_of_float<0>(w.lo), sincos_of_float<0>(w.hi)});
-  return select(x == V<float>(0), x, y);
+
+// With FMA all of it in float: x - n kHalfPi[0] is exact for |x| ≤ 2^14, and `low` holds what r
+// has lost. As to_quadrant() otherwise.
+template <int kShift>
+TG_INLINE V<float> sincos_fused(V<float> x) {
+  using C = Constants<float>;
+  const V<float> magic(Layout<float>::kMagic), one(1);
+  const V<float> turns = fma(x, V<float>(kTwoOverPi), magic), n = turns - magic;
+  const V<float> a = fma(n, V<float>(-C::kHalfPi[0]), x), second(C::kHalfPi[1]);
+  const V<float> b = n * second, r = a - b;
+  const V<float> low = fma(n, V<float>(-C::kHalfPi[2]), ((a - r) - b) + fma(-n, second, b));
+  const V<float> z = r * r, half = V<float>(0.5) * z, top = one - half;
+  const V<float> sine = r + fma(r * z, polynomial(C::kSin, z), low);
+  const V<float> cosine = top + fma(z * z, polynomial(C::kCos, z), (one - top) - half);
+  const V<int32_t> q = bit_cast<int32_t>(turns) + V<int32_t>(kShift);
+  const Mask<float> even{((q & V<int32_t>(1)) == V<int32_t>(0)).m};
+  const V<float> y = select(even, sine, cosine);
+  return bit_cast<float>(bit_cast<int32_t>(y) ^ ((q & V<int32_t>(2)) << 30));
 }
-TG_INLINE V<float> cos(V<float> x) {
+// The double path is for large arguments and for instruction sets without FMA.
+template <int kShift>
+TG_INLINE V<float> sincos(V<float> x) {
+  const Mask<float> near = abs(x) <= V<float>(0x1p14);
+  if (kFused && __builtin_expect(!any(!near), 1)) return sincos_fused<kShift>(x);
   const DoublePair w = widen(x);
-  return narrow({sincos_of_float<1>(w.lo), sincos_of_float<1>(w.hi)});
+  const V<float> y = narrow({sincos_of_float<kShift>(w.lo), sincos_of_float<kShift>(w.hi)});
+  return kFused ? select(near, sincos_fused<kShift>(x), y) : y;
 }
+TG_INLINE V<float> sin(V<float> x) { return select(x == V<float>(0), x, sincos<0>(x)); }
+TG_INLINE V<float> cos(V<float> x) { return sincos<1>(x); }
 
 // |x|^y = e^(y log |x|) in double, then the sign and the special cases of IEEE 754 pow.
 TG_INLINE V<double> pow_of_float(V<double> x, V<double> y) {

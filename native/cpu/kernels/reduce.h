@@ -205,18 +205,33 @@ TG_INLINE void store_some(T* p, V<T> a, int64_t count) {
     store(p, a, count);
 }
 
+// The fold of at most kRowBlock elements, in T.
+template <class Fold, class T>
+TG_INLINE T reduce_block(const T* x, int64_t n, V<T> shift) {
+  return fold_row<Fold, T>(
+      n, [=](int64_t i, int64_t count) { return Fold::map(load_some(x + i, count), shift); });
+}
+
+template <class Fold, class T>
+constexpr bool kIntegerSum = __is_base_of(SumFold, Fold) && static_cast<T>(0.5) == 0;
+
+// The sum of int32 in [0, 2³²), others as they are.
+template <class Fold, class T>
+TG_INLINE double to_double(T part) {
+  if constexpr (kIntegerSum<Fold, T>)
+    return static_cast<double>(static_cast<uint32_t>(part));
+  else
+    return static_cast<double>(part);
+}
+
 template <class Fold, class T>
 double reduce_row(const T* x, int64_t n, T shift) {
   const V<T> s = typename V<T>::Vec{} + shift;
-  constexpr bool kInteger = static_cast<T>(0.5) == 0;
-  constexpr bool kSum = __is_base_of(SumFold, Fold);
-  double total = kSum ? 0.0 : static_cast<double>(Fold::template identity<float>());
+  double total =
+      __is_base_of(SumFold, Fold) ? 0.0 : static_cast<double>(Fold::template identity<float>());
   for (int64_t at = 0; at < n; at += tg::kRowBlock) {
-    const T* block = x + at;
-    const T part = fold_row<Fold, T>(
-        n - at < tg::kRowBlock ? n - at : tg::kRowBlock,
-        [=](int64_t i, int64_t count) { return Fold::map(load_some(block + i, count), s); });
-    if constexpr (kSum && kInteger)
+    const T part = reduce_block<Fold>(x + at, n - at < tg::kRowBlock ? n - at : tg::kRowBlock, s);
+    if constexpr (kIntegerSum<Fold, T>)
       total = static_cast<uint32_t>(static_cast<uint64_t>(total) + static_cast<uint32_t>(part));
     else
       total = Fold::join(total, static_cast<double>(part));
@@ -225,35 +240,52 @@ double reduce_row(const T* x, int64_t n, T shift) {
 }
 
 template <class Fold, class T>
-void reduce_columns(const T* x, int64_t stride, int64_t rows, int64_t cols, const T* shift,
-                    T* out) {
+void reduce_each_row(const T* x, int64_t stride, int64_t n, int64_t count, const T* shift,
+                     double* out) {
+  for (int64_t r = 0; r < count; ++r) {
+    const V<T> s = typename V<T>::Vec{} + (shift ? shift[r] : T(0));
+    out[r] = to_double<Fold>(reduce_block<Fold>(x + r * stride, n, s));
+  }
+}
+
+// Rows 0 … kRows - 1 of a register of columns, joined in pairs.
+template <class Fold, int kRows, class T>
+TG_INLINE V<T> join_rows(const T* p, int64_t stride, int64_t count, V<T> shift) {
+  if constexpr (kRows == 1)
+    return Fold::map(load_some(p, count), shift);
+  else
+    return Fold::join(join_rows<Fold, kRows / 2>(p, stride, count, shift),
+                      join_rows<Fold, kRows / 2>(p + kRows / 2 * stride, stride, count, shift));
+}
+
+// Adds kRows rows to out, or puts them there if they are the first.
+template <class Fold, int kRows, class T>
+TG_INLINE void reduce_rows(const T* x, int64_t stride, int64_t cols, const T* shift, bool first,
+                           T* out) {
   constexpr int64_t kLanes = V<T>::kLanes;
-  const V<T> none = typename V<T>::Vec{} + Fold::template identity<T>();
   constexpr bool kShifted = __is_base_of(SumFold, Fold) && !__is_same(Fold, SumFold);
-  // Rows are walked as memory lies; four at a time, so that out is loaded and stored once for four.
-  int64_t r = 0;
-  const auto step = [&](int64_t c, int64_t count, bool four) __attribute__((always_inline)) {
-    const T* p = x + r * stride + c;
+  const V<T> none = typename V<T>::Vec{} + Fold::template identity<T>();
+  const auto step = [&](int64_t c, int64_t count) __attribute__((always_inline)) {
     V<T> s = none;
     if constexpr (kShifted) s = load_some(shift + c, count);
-    V<T> sum = Fold::map(load_some(p, count), s);
-    if (four)
-      sum = Fold::join(Fold::join(sum, Fold::map(load_some(p + stride, count), s)),
-                       Fold::join(Fold::map(load_some(p + 2 * stride, count), s),
-                                  Fold::map(load_some(p + 3 * stride, count), s)));
-    store_some(out + c, r == 0 ? Fold::join(none, sum) : Fold::join(load_some(out + c, count), sum),
-               count);
+    const V<T> rows = join_rows<Fold, kRows>(x + c, stride, count, s);
+    store_some(out + c, Fold::join(first ? none : load_some(out + c, count), rows), count);
   };
-  while (r < rows) {
-    const bool four = r + 4 <= rows;
-    int64_t c = 0;
-    if (four)
-      for (; c + kLanes <= cols; c += kLanes) step(c, kLanes, true);
-    else
-      for (; c + kLanes <= cols; c += kLanes) step(c, kLanes, false);
-    if (c < cols) step(c, cols - c, four);
-    r += four ? 4 : 1;
-  }
+  int64_t c = 0;
+  for (; c + kLanes <= cols; c += kLanes) step(c, kLanes);
+  if (c < cols) step(c, cols - c);
+}
+
+// Rows are walked as memory lies; eight at a time, so that out is loaded and stored once for eight.
+template <class Fold, class T>
+void reduce_columns(const T* x, int64_t stride, int64_t rows, int64_t cols, const T* shift,
+                    T* out) {
+  int64_t r = 0;
+  for (; r + 8 <= rows; r += 8)
+    reduce_rows<Fold, 8>(x + r * stride, stride, cols, shift, r == 0, out);
+  for (; r + 4 <= rows; r += 4)
+    reduce_rows<Fold, 4>(x + r * stride, stride, cols, shift, r == 0, out);
+  for (; r < rows; ++r) reduce_rows<Fold, 1>(x + r * stride, stride, cols, shift, r == 0, out);
 }
 
 template <class T>
@@ -316,6 +348,8 @@ template <class T>
 constexpr tg::Reducers<T> float_reducers() {
   return {{reduce_row<SumFold, T>, reduce_row<SquaresFold, T>, reduce_row<ExpsFold, T>,
            reduce_row<MaxFold, T>, reduce_row<MinFold, T>},
+          {reduce_each_row<SumFold, T>, reduce_each_row<SquaresFold, T>,
+           reduce_each_row<ExpsFold, T>, reduce_each_row<MaxFold, T>, reduce_each_row<MinFold, T>},
           {reduce_columns<SumFold, T>, reduce_columns<SquaresFold, T>, reduce_columns<ExpsFold, T>,
            reduce_columns<MaxFold, T>, reduce_columns<MinFold, T>},
           find<T>,
@@ -327,6 +361,8 @@ constexpr tg::ReduceTable kReduceTable = {
     float_reducers<double>(),
     {{reduce_row<SumFold, int32_t>, nullptr, nullptr, reduce_row<MaxFold, int32_t>,
       reduce_row<MinFold, int32_t>},
+     {reduce_each_row<SumFold, int32_t>, nullptr, nullptr, reduce_each_row<MaxFold, int32_t>,
+      reduce_each_row<MinFold, int32_t>},
      {reduce_columns<SumFold, int32_t>, nullptr, nullptr, reduce_columns<MaxFold, int32_t>,
       reduce_columns<MinFold, int32_t>},
      find<int32_t>,

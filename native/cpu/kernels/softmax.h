@@ -5,6 +5,7 @@
 #include "../softmax_table.h"
 #include "math.h"
 #include "reduce.h"
+#include "softmax_columns.h"
 #include "vec.h"
 
 namespace TG_ISA {
@@ -204,9 +205,15 @@ void cross_entropy_soft_dx_row(const T* x, const T* t, T g, T* dx, int64_t n) {
 
 template <class T>
 constexpr tg::SoftmaxKernels<T> softmax_kernels() {
-  return {softmax_row<T>,          log_softmax_row<T>,          softmax_dx_row<T>,
-          log_softmax_dx_row<T>,   cross_entropy_row<T>,        cross_entropy_soft_row<T>,
-          cross_entropy_dx_row<T>, cross_entropy_soft_dx_row<T>};
+  return {softmax_row<T>,          log_softmax_row<T>,
+          softmax_dx_row<T>,       log_softmax_dx_row<T>,
+          cross_entropy_row<T>,    cross_entropy_soft_row<T>,
+          cross_entropy_dx_row<T>, cross_entropy_soft_dx_row<T>,
+          columns_max<T>,          columns_exps<T>,
+          columns_exp_sums<T>,     columns_sums<T>,
+          columns_dots<T>,         columns_scale<T>,
+          columns_log<T>,          columns_dx<T>,
+          columns_log_dx<T>};
 }
 
 constexpr tg::SoftmaxTable kSoftmaxTable = {softmax_kernels<float>(), softmax_kernels<double>()};

@@ -153,6 +153,16 @@ TG_INLINE void store(T* p, V<T> a) {
   __builtin_memcpy(p, &a.v, sizeof a.v);
 }
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// All bits set in the first n lanes of T, for the masked moves.
+template <class T>
+TG_INLINE __m256i first_bits(int64_t n) {
+  static constexpr int32_t kOnes[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  const int32_t* end = kOnes + 8 - n * static_cast<int64_t>(sizeof(T) / 4);
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(end));
+}
+#endif
+
 // The first n < kLanes elements; the other lanes are zero. Reads and writes nothing past p[n-1].
 template <class T>
 TG_INLINE V<T> load(const T* p, int64_t n) {
@@ -161,6 +171,11 @@ TG_INLINE V<T> load(const T* p, int64_t n) {
     return (typename V<T>::Vec)_mm512_maskz_loadu_epi32((__mmask16)((1u << n) - 1), p);
   else
     return (typename V<T>::Vec)_mm512_maskz_loadu_epi64((__mmask8)((1u << n) - 1), p);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4)
+    return (typename V<T>::Vec)_mm256_maskload_epi32((const int*)p, first_bits<T>(n));
+  else
+    return (typename V<T>::Vec)_mm256_maskload_epi64((const long long*)p, first_bits<T>(n));
 #else
   T lanes[V<T>::kLanes] = {};
   for (int64_t i = 0; i < n; ++i) lanes[i] = p[i];
@@ -174,6 +189,11 @@ TG_INLINE void store(T* p, V<T> a, int64_t n) {
     _mm512_mask_storeu_epi32(p, (__mmask16)((1u << n) - 1), (__m512i)a.v);
   else
     _mm512_mask_storeu_epi64(p, (__mmask8)((1u << n) - 1), (__m512i)a.v);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) == 4)
+    _mm256_maskstore_epi32((int*)p, first_bits<T>(n), (__m256i)a.v);
+  else
+    _mm256_maskstore_epi64((long long*)p, first_bits<T>(n), (__m256i)a.v);
 #else
   T lanes[V<T>::kLanes];
   store<T>(lanes, a);
