@@ -5,7 +5,14 @@ import { shapeOf, type Tensor } from '../tensor.js';
 import type { Table } from '../data/table.js';
 import { isPlain, mapTensors, tensorsIn } from '../tree.js';
 import type { TrainingData } from './blocks.js';
-import { readData, readTrainOptions, steps, TrainingRun, type TrainOptions } from './train.js';
+import {
+  readData,
+  readTrainOptions,
+  reportsOf,
+  steps,
+  TrainingRun,
+  type TrainOptions,
+} from './train.js';
 
 /** What `await step(…, options)` understands. */
 export interface RunOptions {
@@ -186,7 +193,7 @@ export function compile<A extends unknown[], R>(
     const source = readData('train', data, settings);
     return new TrainingRun(
       (signal) =>
-        steps(source, (like) => programFor(like, [...like]), { ...settings, signal }),
+        reportsOf(steps(source, (like) => programFor(like, [...like]), { ...settings, signal })),
       settings.signal,
     );
   };

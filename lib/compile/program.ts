@@ -40,7 +40,7 @@ export interface RunResult {
   readonly losses: Float64Array;
   /** Of the last step's gradients, before clipping; NaN unless asked for or clipped. */
   readonly gradientNorm: number;
-  readonly error: TapegradError | null;
+  readonly error: Error | null;
 }
 
 const waiting = new Map<number, () => void>();
