@@ -487,7 +487,7 @@ describe('fit: what the user got wrong', function () {
         };
         const made = setUp('schedule');
         await recovers({ data: source, eager }, /the disk is on fire/, made);
-        expect(made.optimizer.steps).to.equal(1 + 6); // one block waits for the batch behind it
+        expect(made.optimizer.steps).to.equal(2 + 6);
       });
       it('a wrong shape in mid-epoch', async () => {
         const { x, y } = makeData(6);

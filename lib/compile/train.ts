@@ -3,6 +3,7 @@ import { checkKeys, checkNumber, wrongType } from '../errors.js';
 import { DataLoader } from '../data/loader.js';
 import type { Table } from '../data/table.js';
 import type { Tensor } from '../tensor.js';
+import { untilAborted } from './abort.js';
 import { blocksOf, type TrainingData, type Work } from './blocks.js';
 import type { NaNPolicy, RunRequest, RunResult } from './program.js';
 
@@ -197,6 +198,14 @@ export type ProgressState = Record<
   number
 >;
 
+const NOTHING_DONE: RunResult = {
+  done: 0,
+  skipped: 0,
+  losses: new Float64Array(),
+  gradientNorm: NaN,
+  error: null,
+};
+
 /** @internal What there is to say after a block of steps. */
 export interface Stop {
   /** If one is due. */
@@ -223,24 +232,21 @@ export async function* steps(
     const stop = stopEvery - (progress.step % stopEvery);
     return Math.min(Math.max(MIN_BLOCK, quick), MAX_BLOCK, progress.left(reportEvery), stop);
   };
-  for await (const work of blocksOf(data, epochs - progress.epoch, limit)) {
-    signal?.throwIfAborted();
-    const program = programFor(work.like);
+  for await (const work of untilAborted(blocksOf(data, epochs - progress.epoch, limit), signal)) {
     const due = (ran: number): boolean => work.endsEpoch || ran >= progress.left(reportEvery);
-    const start = performance.now();
-    const result = await program.run(
-      {
-        steps: work.steps,
-        tensors: work.tensors,
-        ...(work.order && { order: work.order }),
-        onNaN,
-        norm: due(work.steps),
-      },
-      signal,
-    );
-    if (result.done > 0) perStep = (performance.now() - start) / 1e3 / result.done;
-    progress.add(work, result);
-    work.done(result.done);
+    let program: Runnable;
+    let result: RunResult = NOTHING_DONE;
+    try {
+      program = programFor(work.like);
+      const start = performance.now();
+      const { steps, tensors, order } = work;
+      const request = { steps, tensors, ...(order && { order }), onNaN, norm: due(steps) };
+      result = await program.run(request, signal);
+      if (result.done > 0) perStep = (performance.now() - start) / 1e3 / result.done;
+      progress.add(work, result);
+    } finally {
+      work.done(result.done);
+    }
     if (result.error) throw result.error;
     if (result.done < work.steps) signal?.throwIfAborted();
     const { endsEpoch } = work;
@@ -272,7 +278,8 @@ export class TrainingRun<R = TrainReport> implements AsyncIterable<R> {
   readonly finished: Promise<R>;
   readonly #stop: AbortController;
   readonly #reports: R[] = [];
-  #wake: (() => void) | null = null;
+  /** Readers that wait for a report, or the end. */
+  #readers: (() => void)[] = [];
   #ended = false;
   #failure: { error: unknown } | null = null;
 
@@ -289,6 +296,10 @@ export class TrainingRun<R = TrainReport> implements AsyncIterable<R> {
     this.#stop.abort(reason);
   }
 
+  #wake(): void {
+    for (const wake of this.#readers.splice(0)) wake();
+  }
+
   async #drive(source: AsyncIterable<R>): Promise<R> {
     let last: R | undefined;
     try {
@@ -296,7 +307,7 @@ export class TrainingRun<R = TrainReport> implements AsyncIterable<R> {
         last = report;
         this.#reports.push(report);
         if (this.#reports.length > MAX_REPORTS) this.#reports.shift();
-        this.#wake?.();
+        this.#wake();
       }
       return last!;
     } catch (error) {
@@ -304,7 +315,7 @@ export class TrainingRun<R = TrainReport> implements AsyncIterable<R> {
       throw error;
     } finally {
       this.#ended = true;
-      this.#wake?.();
+      this.#wake();
     }
   }
 
@@ -313,8 +324,7 @@ export class TrainingRun<R = TrainReport> implements AsyncIterable<R> {
       for (;;) {
         while (this.#reports.length > 0) yield this.#reports.shift()!;
         if (this.#ended) break;
-        await new Promise<void>((resolve) => (this.#wake = resolve));
-        this.#wake = null;
+        await new Promise<void>((resolve) => this.#readers.push(resolve));
       }
       if (this.#failure) throw this.#failure.error;
     } finally {
