@@ -43,6 +43,7 @@ const FLOORS = {
     ['functional.ts', 'methods.ts'],
     ['nn/*', 'optim/*', 'io/*', 'shared.ts', 'curvature/*', 'data/*', 'metrics/*'],
     ['compile/*'],
+    ['fit/*'],
     ['index.ts'],
   ],
 };

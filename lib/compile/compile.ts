@@ -1,11 +1,18 @@
 // compile: a function of tensors as a native program that runs off the event loop.
 import { TapegradError, checkKeys, wrongType } from '../errors.js';
-import { Program, type NaNPolicy, type RunResult } from './program.js';
+import { Program, type NaNPolicy, type RunRequest, type RunResult } from './program.js';
 import { shapeOf, type Tensor } from '../tensor.js';
 import type { Table } from '../data/table.js';
 import { isPlain, mapTensors, tensorsIn } from '../tree.js';
 import type { TrainingData } from './blocks.js';
-import { readData, readTrainOptions, steps, TrainingRun, type TrainOptions } from './train.js';
+import {
+  readData,
+  readTrainOptions,
+  reportsOf,
+  steps,
+  TrainingRun,
+  type TrainOptions,
+} from './train.js';
 
 /** What `await step(…, options)` understands. */
 export interface RunOptions {
@@ -45,7 +52,7 @@ export interface CompiledFunction<A extends unknown[], R> {
   program(...args: A): Program;
   /** Versions compiled so far. */
   readonly versions: number;
-  /** Frees all programs; a run under way ends at its step's boundary. */
+  /** Frees all programs. What is under way ends at its step's boundary and is rejected with TG_DISPOSED. */
   dispose(): void;
   [Symbol.dispose](): void;
 }
@@ -58,10 +65,56 @@ const forgotten = new FinalizationRegistry<Cache>((cache) => {
 /** Programs by the shapes of their inputs, the one used last at the end. */
 class Cache {
   readonly programs = new Map<string, Program>();
-  made = 0;
+  /** What is done with the programs ends with them. */
+  private stop = new AbortController();
+  private made = 0;
   constructor(readonly size: number) {}
 
+  get signal(): AbortSignal {
+    return this.stop.signal;
+  }
+
+  /** The program for the key, made if there is none that still holds. */
+  find(key: string, make: () => Program): Program {
+    let program = this.programs.get(key);
+    if (program && !program.valid) {
+      if (program.running)
+        throw new TapegradError(
+          'TG_BUSY',
+          'compile: a mode (train, eval) or the state of an optimizer was changed while the function runs: await it first',
+        );
+      program.dispose();
+      program = undefined;
+    }
+    if (!program) {
+      program = make();
+      if (!this.programs.has(key) && ++this.made === this.size + 1) this.warn(key);
+    }
+    this.programs.delete(key);
+    this.programs.set(key, program);
+    for (const [old, idle] of this.programs) {
+      if (this.programs.size <= this.size) break;
+      if (idle.running || idle === program) continue;
+      this.programs.delete(old);
+      idle.dispose();
+    }
+    return program;
+  }
+
+  private warn(key: string): void {
+    const shapes = [...this.programs.keys()].slice(-3).concat(key).join('; ');
+    process.emitWarning(
+      `compile: ${this.made} versions of a function were compiled, the last ones for ${shapes}. Each new shape costs ` +
+        `time, and only ${this.size} are kept: give it batches of few sizes (dropLast, or pad them), or raise cacheSize.`,
+      { type: 'TapegradWarning', code: 'TG_SHAPES' },
+    );
+  }
+
   dispose(): void {
+    this.stop.abort(
+      new TapegradError('TG_DISPOSED', 'train: the compiled function was disposed of'),
+    );
+    this.stop = new AbortController();
     for (const p of this.programs.values()) p.dispose();
     this.programs.clear();
   }
@@ -140,26 +193,15 @@ export function compile<A extends unknown[], R>(
     throw new RangeError(`compile: cacheSize must be an integer ≥ 1, got ${String(cacheSize)}`);
   const cache = new Cache(cacheSize);
 
-  const programFor = (inputs: readonly unknown[], tensors: readonly Tensor[]): Program => {
-    const key = signature(tensors);
-    let program = cache.programs.get(key);
-    if (program && !program.valid) {
-      program.dispose();
-      program = undefined;
-    }
-    program ??= new Program(fn as never, inputs);
-    cache.programs.delete(key);
-    cache.programs.set(key, program);
-    return program;
-  };
+  const programFor = (inputs: readonly unknown[], tensors: readonly Tensor[]): Program =>
+    cache.find(signature(tensors), () => new Program(fn as never, inputs));
 
   const runSync = (...args: unknown[]): R => {
     const { inputs, options: given } = split(args);
     const tensors = checkInputs(inputs);
     given.signal?.throwIfAborted();
     const program = programFor(inputs, tensors);
-    const result = program.runSync({ steps: 1, tensors, onNaN: given.onNaN ?? 'ignore' });
-    return settle(program, result);
+    return settle(program.runSync(oneStep(tensors, given)));
   };
   const run = async (...args: unknown[]): Promise<R> => {
     const { inputs, options: given } = split(args);
@@ -167,16 +209,19 @@ export function compile<A extends unknown[], R>(
     const { signal } = given;
     signal?.throwIfAborted();
     const program = programFor(inputs, tensors);
-    const result = await program.run(
-      { steps: 1, tensors, onNaN: given.onNaN ?? 'ignore' },
-      signal,
-    );
-    if (result.done === 0) signal?.throwIfAborted();
-    return settle(program, result);
+    const result = await program.run(oneStep(tensors, given), signal);
+    if (result.done === 0 && !result.error) signal?.throwIfAborted();
+    return settle(result);
   };
-  const settle = (program: Program, result: RunResult): R => {
-    if (result.error) throw result.error;
-    return program.value() as R;
+  const oneStep = (tensors: readonly Tensor[], { onNaN = 'ignore' }: RunOptions): RunRequest => ({
+    steps: 1,
+    tensors,
+    onNaN,
+    value: true,
+  });
+  const settle = ({ error, value }: RunResult): R => {
+    if (error) throw error;
+    return value as R;
   };
   const dispose = (): void => {
     cache.dispose();
@@ -184,10 +229,12 @@ export function compile<A extends unknown[], R>(
   const train = (data: unknown, given?: TrainOptions): TrainingRun => {
     const settings = readTrainOptions('train', given);
     const source = readData('train', data, settings);
+    // By way of `compiled`, which is not collected, and its programs with it, before training ends.
+    const programOf = (like: readonly Tensor[]): Program => compiled.program(...like);
+    const signals = settings.signal ? [settings.signal, cache.signal] : [cache.signal];
     return new TrainingRun(
-      (signal) =>
-        steps(source, (like) => programFor(like, [...like]), { ...settings, signal }),
-      settings.signal,
+      (signal) => reportsOf(steps(source, programOf, { ...settings, signal })),
+      AbortSignal.any(signals),
     );
   };
   const compiled = Object.assign(run, {

@@ -30,6 +30,8 @@ export interface RunRequest {
   readonly onNaN: NaNPolicy;
   /** Whether the last step's gradient norm is wanted. */
   readonly norm?: boolean;
+  /** Whether what the function returned in the last step is wanted. */
+  readonly value?: boolean;
 }
 
 export interface RunResult {
@@ -40,9 +42,12 @@ export interface RunResult {
   readonly losses: Float64Array;
   /** Of the last step's gradients, before clipping; NaN unless asked for or clipped. */
   readonly gradientNorm: number;
-  readonly error: TapegradError | null;
+  readonly error: Error | null;
+  /** If it was asked for, and a step was done. */
+  readonly value?: unknown;
 }
 
+/** What ends the runs under way, by the number of the program. It keeps what it needs from being collected. */
 const waiting = new Map<number, () => void>();
 let listening = false;
 
@@ -66,6 +71,7 @@ export class Program {
   private readonly result: unknown;
   private readonly outputs: number;
   private streamsEnd = 0;
+  private disposed = false;
 
   /** Records fn on inputs like the given ones. Nothing outside changes, but optimizers make their state. */
   constructor(fn: (...args: never[]) => unknown, args: readonly unknown[]) {
@@ -123,6 +129,11 @@ export class Program {
     return this.finish(request, false);
   }
 
+  /** Whether it runs on its own thread. */
+  get running(): boolean {
+    return waiting.has(this.id);
+  }
+
   /** Runs on the program's own thread. An abort ends the run after the step under way. */
   run(request: RunRequest, signal?: AbortSignal): Promise<RunResult> {
     listen();
@@ -166,17 +177,20 @@ export class Program {
     for (const t of this.recording.written) ++t.version;
   }
 
-  private finish({ steps }: RunRequest, asynchronous: boolean): RunResult {
+  private finish({ steps, value }: RunRequest, asynchronous: boolean): RunResult {
     const losses = new Float64Array(steps);
     const outcome = native.programCollect(this.id, losses, asynchronous ? 1 : 0);
     returnStreams(this.streamsEnd, (steps - outcome.done) * this.facts.streams);
     for (const add of this.advance) add(outcome.done - outcome.skipped);
+    const error = this.disposed ? disposedOf(outcome.done, steps) : failure(outcome);
     return {
       done: outcome.done,
       skipped: outcome.skipped,
       losses: losses.subarray(0, outcome.done),
       gradientNorm: outcome.norm,
-      error: failure(outcome),
+      error,
+      // Taken here: later, the program may be running again.
+      ...(value && !error && outcome.done > 0 && { value: this.value() }),
     };
   }
 
@@ -192,7 +206,15 @@ export class Program {
   describe(recorded: boolean): unknown {
     return JSON.parse(native.programDescribe(this.id, recorded ? 1 : 0));
   }
+  /** Frees it. A run under way is ended by the step and given the error TG_DISPOSED. */
   dispose(): void {
+    this.disposed = true;
+    const settle = waiting.get(this.id);
+    if (settle) {
+      waiting.delete(this.id);
+      native.programAbort(this.id);
+      settle(); // waits for the end of the step
+    }
     native.programDispose(this.id);
   }
 }
@@ -207,6 +229,11 @@ function fill(result: unknown, tensors: readonly Tensor[]): unknown {
   return Object.fromEntries(Object.entries(result).map(([name, r]) => [name, fill(r, tensors)]));
 }
 
+const disposedOf = (done: number, steps: number): TapegradError =>
+  new TapegradError(
+    'TG_DISPOSED',
+    `a compiled function was disposed of while it ran; ${done} of ${steps} steps were made and count`,
+  );
 const failure = ({ status, message }: NativeOutcome): TapegradError | null =>
   status === 0 ? null : new TapegradError(STATUS[status] ?? 'TG_INTERNAL', message);
 
