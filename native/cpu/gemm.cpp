@@ -7,9 +7,9 @@ namespace {
 
 constexpr int64_t kRowBlock = 192;          // rows of A that stay in L2 while panels of B pass
 constexpr int64_t kPanelBlock = 1920;       // columns of B packed at a time
+constexpr double kParallelFlops = 5e5;      // below, waking and joining threads costs more
 constexpr int64_t kFinishBytes = 32 << 10;  // of C that become finished before finish sees them
-constexpr double kParallelFlops = 2e6;
-constexpr int64_t kPage = 4096;  // rows at this stride fall into the same few cache sets
+constexpr int64_t kPage = 4096;             // rows at this stride fall into the same few cache sets
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -81,16 +81,22 @@ void split(const GemmKernels<T>& kernel, const GemmArgs<T>& g, int64_t threads, 
   }
 }
 
+// Threads that a product pays for, of those there are.
 template <class T>
-Plan make_plan(const GemmKernels<T>& kernel, const GemmArgs<T>& g, int threads, int64_t batch) {
-  Plan plan;
-  plan.method = choose_method(g);
+int64_t worthwhile(const GemmArgs<T>& g, int threads, int64_t batch) {
   const double flops = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
                        static_cast<double>(g.k) * static_cast<double>(batch);
   // Narrow products are bound by memory: their time per operation is that of eight rows.
   const double weight = min(g.m, g.n) < 8 ? 8.0 / static_cast<double>(min(g.m, g.n)) : 1.0;
-  if (threads <= 1 || flops * weight < kParallelFlops) threads = 1;
-  plan.batch_parts = min(batch, threads == 1 ? 1 : 4 * static_cast<int64_t>(threads));
+  return threads <= 1 || flops * weight < kParallelFlops ? 1 : threads;
+}
+
+template <class T>
+Plan make_plan(const GemmKernels<T>& kernel, const GemmArgs<T>& g, int pool_size, int64_t batch) {
+  Plan plan;
+  plan.method = choose_method(g);
+  const int64_t threads = worthwhile(g, pool_size, batch);
+  plan.batch_parts = min(batch, threads == 1 ? 1 : 4 * threads);
   split(kernel, g, ceil_div(threads, plan.batch_parts), plan);
 
   plan.pack_a = plan.pack_b = false;
@@ -332,7 +338,8 @@ template <class T>
 void run_single(const GemmTable& table, const GemmArgs<T>& g, void* scratch, ThreadPool& pool) {
   // Small products read in place: straight to the kernel, with the same bits as the long way.
   const GemmKernels<T>& kernel = kernels<T>(table);
-  if (g.b_col == 1 && g.m > 1 && g.n > 1 && g.k > 0 && g.m <= 64 && g.n <= 256 && g.k <= 64) {
+  if (g.b_col == 1 && g.m > 1 && g.n > 1 && g.k > 0 && g.m <= 64 && g.n <= 256 && g.k <= 64 &&
+      worthwhile(g, pool.size(), 1) == 1) {
     GemmStrip<T> s = {g.m,     g.n, g.k,     g.a,          g.a_row,    g.a_col, 0, g.b,
                       g.b_row, g.c, g.c_row, g.accumulate, g.epilogue, g.b,     0};
     for (int64_t j = 0; j < g.n; j += kernel.nr) {

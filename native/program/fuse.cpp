@@ -16,20 +16,17 @@ bool touches(const Instruction& i, int value, bool writes_only) {
   return found;
 }
 
-// Of a dtype that kernels compute in.
-bool is_native(DType dtype) { return dtype == DType::float32 || dtype == DType::float64; }
-
 bool plain_float(const TensorView& view) {
-  return is_native(view.dtype) && view.contiguous() && view.shape.ndim > 0;
+  return is_wide_float(view.dtype) && view.contiguous() && view.shape.ndim > 0;
 }
 
 // A stage stores bool or float results in order.
 bool can_be_stage(const Instruction& i) {
   for (const Operand& o : i.in)
-    if (!is_native(o.view.dtype) && o.view.dtype != DType::boolean) return false;
+    if (!is_wide_float(o.view.dtype) && o.view.dtype != DType::boolean) return false;
   return i.kind == Instruction::Kind::op && is_elementwise(i.op) && i.in.size() <= kMaxStageInputs &&
          i.out.view.contiguous() && i.out.view.shape.ndim > 0 &&
-         (is_native(i.out.view.dtype) || i.out.view.dtype == DType::boolean);
+         (is_wide_float(i.out.view.dtype) || i.out.view.dtype == DType::boolean);
 }
 
 bool can_be_root(const Instruction& i) {

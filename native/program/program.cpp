@@ -14,9 +14,15 @@ namespace {
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
-double number_at(const TensorView& view) {
-  return view.dtype == DType::float64 ? *static_cast<const double*>(view.data)
-                                      : static_cast<double>(*static_cast<const float*>(view.data));
+// Element i of a dense float tensor.
+double number_at(const TensorView& view, int64_t i) {
+  if (view.dtype == DType::float64) return static_cast<const double*>(view.data)[i];
+  if (view.dtype == DType::float32)
+    return static_cast<double>(static_cast<const float*>(view.data)[i]);
+  const uint32_t bits = static_cast<uint32_t>(static_cast<const uint16_t*>(view.data)[i]) << 16;
+  float widened;
+  std::memcpy(&widened, &bits, sizeof widened);
+  return static_cast<double>(widened);
 }
 
 bool finite(double x) { return x - x == 0; }
@@ -47,6 +53,7 @@ std::unique_ptr<Program> Program::make(Engine& engine, std::unique_ptr<Graph> gr
   if (!self) return nullptr;
   Graph& g = *self->graph_;
   self->recorded_ = describe(g, nullptr);
+  share_common(g);
   hoist_constants(g);
   drop_dead(g);
   fuse_chains(g);
@@ -251,7 +258,7 @@ Status Program::step(const StepArguments& arguments, StepResult* result) {
   const bool guard = has_loss_ && arguments.on_nan != OnNaN::ignore;
   if (guard) save_early_writes();
   Status status = run_all(0, loss_at_, arguments, result);
-  if (has_loss_ && status == Status::ok) result->loss = number_at(output(0));
+  if (has_loss_ && status == Status::ok) result->loss = number_at(output(0), 0);
   if (guard && status == Status::ok && !finite(result->loss)) {
     restore_early_writes();
     if (arguments.on_nan == OnNaN::fail) return name_culprit(arguments);
@@ -298,12 +305,8 @@ bool Program::has_nonfinite(const TensorView& view) {
   int order[kMaxDims];
   if (!is_float(view.dtype) || !view.dense(order)) return false;
   const int64_t n = view.shape.count();
-  for (int64_t i = 0; i < n; ++i) {
-    const double x = view.dtype == DType::float64
-                         ? static_cast<const double*>(view.data)[i]
-                         : static_cast<double>(static_cast<const float*>(view.data)[i]);
-    if (!finite(x)) return true;
-  }
+  for (int64_t i = 0; i < n; ++i)
+    if (!finite(number_at(view, i))) return true;
   return false;
 }
 

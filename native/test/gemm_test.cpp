@@ -89,6 +89,7 @@ struct Regions {
 Regions* regions;
 tg::ThreadPool* pools[3];
 int64_t thinning = 1;
+bool all_small = false;
 
 enum Layout { kRowMajor, kColumnMajor, kGeneral };
 const char* layout_name[] = {"N", "T", "G"};
@@ -301,9 +302,10 @@ Shape random_options(int64_t m, int64_t n, int64_t k, Layout a, Layout b) {
 
 template <class T>
 void check_small(const GemmTable& table) {
-  for (int64_t m = 0; m <= 20; ++m)
-    for (int64_t n = 0; n <= 20; ++n)
-      for (int64_t k = 0; k <= 20; ++k)
+  const int64_t last = all_small ? 67 : 20;
+  for (int64_t m = 0; m <= last; ++m)
+    for (int64_t n = 0; n <= last; ++n)
+      for (int64_t k = 0; k <= last; ++k)
         for (int layouts = 0; layouts < 4; ++layouts)
           if (below(thinning) == 0)
             check_shape<T>(table,
@@ -335,10 +337,10 @@ void check_large(const GemmTable& table) {
             table,
             random_options(shape[0], shape[1], shape[2], Layout(layouts & 1), Layout(layouts >> 1)),
             3);
-  for (int i = 0; i < 30; i += static_cast<int>(thinning)) {
-    Shape s = random_options(1 + below(300), 1 + below(400), 1 + below(700), Layout(below(3)),
+  for (int i = 0; i < 200; i += static_cast<int>(thinning)) {
+    Shape s = random_options(1 + below(300), 1 + below(400), 1 + below(1100), Layout(below(3)),
                              Layout(below(3)));
-    if (i % 3 == 0) s.batch = 1 + below(3);
+    if (i % 10 == 0) s.batch = 1 + below(3);
     check_shape<T>(table, s, 3);
   }
   for (int i = 0; i < 10; ++i) {
@@ -411,6 +413,7 @@ void check_table(const char* name, const GemmTable& table) {
 
 int main(int argc, char** argv) {
   if (argc > 1) thinning = std::max(1, atoi(argv[1]));
+  all_small = argc > 1 && strcmp(argv[1], "long") == 0;
   tg::ThreadPool one(1), two(2), five(5);
   pools[0] = &one;
   pools[1] = &two;

@@ -79,6 +79,15 @@ __attribute__((noinline)) void tile(const GemmStrip<T>& s, const T* a, T* c, con
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) acc[i][v] = V<T>(typename V<T>::Vec{});
 
+  // C is wanted only at the end, when nothing else would hide the way to it. Not worth it in short
+  // tiles, which belong to small products.
+  if (s.k > 64) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; v += kVectorBytes < 64 ? 64 / kVectorBytes : 1)
+        __builtin_prefetch(c + i * s.c_row + v * kLanes, 1);
+  }
   const int64_t a_row = s.a_row, a_col = s.a_col, b_row = s.b_row, next_row = s.next_row;
   const T* b = s.b;
   for (int64_t p = s.k; p > 0; --p) {
@@ -268,66 +277,95 @@ void axpy(const GemmVector<T>& s) {
   for (; j < s.k; ++j) axpy_terms<T, 1>(s, j);
 }
 
-// a0 b0 a1 b1 ... from the lower and the upper halves of a and b.
+// Transposing works on pieces of 16 bytes, which shuffles need not cross.
+template <class T>
+constexpr int kPiece = 16 / static_cast<int>(sizeof(T));
+
+// In every piece: a0 b0 a1 b1 ... from the lower and the upper halves of a's and b's.
 template <class T>
 TG_INLINE void interleave(V<T> a, V<T> b, V<T>& low, V<T>& high) {
-  if constexpr (V<T>::kLanes == 2) {
-    low = V<T>(__builtin_shufflevector(a.v, b.v, 0, 2));
-    high = V<T>(__builtin_shufflevector(a.v, b.v, 1, 3));
-  } else if constexpr (V<T>::kLanes == 4) {
+#if defined(__x86_64__)
+  if constexpr (sizeof(T) == 4) {
+    low = V<T>(TG_X86(unpacklo_ps)(a.v, b.v));
+    high = V<T>(TG_X86(unpackhi_ps)(a.v, b.v));
+  } else {
+    low = V<T>(TG_X86(unpacklo_pd)(a.v, b.v));
+    high = V<T>(TG_X86(unpackhi_pd)(a.v, b.v));
+  }
+#else
+  if constexpr (sizeof(T) == 4) {
     low = V<T>(__builtin_shufflevector(a.v, b.v, 0, 4, 1, 5));
     high = V<T>(__builtin_shufflevector(a.v, b.v, 2, 6, 3, 7));
-  } else if constexpr (V<T>::kLanes == 8) {
-    low = V<T>(__builtin_shufflevector(a.v, b.v, 0, 8, 1, 9, 2, 10, 3, 11));
-    high = V<T>(__builtin_shufflevector(a.v, b.v, 4, 12, 5, 13, 6, 14, 7, 15));
   } else {
-    low = V<T>(
-        __builtin_shufflevector(a.v, b.v, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
-    high = V<T>(__builtin_shufflevector(a.v, b.v, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14,
-                                        30, 15, 31));
+    low = V<T>(__builtin_shufflevector(a.v, b.v, 0, 2));
+    high = V<T>(__builtin_shufflevector(a.v, b.v, 1, 3));
   }
+#endif
 }
 
-// Transposes a square of registers: interleaving rows i and i + kLanes / 2 rotates the bits of
-// every element's (row, column) by one, so log2(kLanes) rounds swap them.
+// Piece number q of x becomes what lies at p; number 0 clears the others.
 template <class T>
-TG_INLINE void transpose(V<T> (&x)[V<T>::kLanes]) {
-  constexpr int kLanes = V<T>::kLanes;
-#pragma GCC unroll 4
-  for (int width = 1; width < kLanes; width *= 2) {
-    V<T> y[kLanes];
-#pragma GCC unroll 8
-    for (int i = 0; i < kLanes / 2; ++i)
-      interleave<T>(x[i], x[i + kLanes / 2], y[2 * i], y[2 * i + 1]);
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) x[i] = y[i];
-  }
+TG_INLINE void load_piece(V<T>& x, int q, const T* p) {
+#if defined(__AVX512F__)
+  const __m128 piece = _mm_loadu_ps(reinterpret_cast<const float*>(p));
+  const __m512 whole = (__m512)x.v;
+  x.v = (typename V<T>::Vec)(
+      q == 0 ? _mm512_zextps128_ps512(piece)
+             : _mm512_mask_broadcast_f32x4(whole, static_cast<__mmask16>(0xF << 4 * q), piece));
+#elif defined(__AVX2__)
+  const __m128 piece = _mm_loadu_ps(reinterpret_cast<const float*>(p));
+  const __m256 whole = (__m256)x.v;
+  x.v = (typename V<T>::Vec)(q == 0 ? _mm256_zextps128_ps256(piece)
+                                    : _mm256_insertf128_ps(whole, piece, 1));
+#else
+  (void)q;
+  x = load<T>(p);
+#endif
 }
 
-// dst[r * dst_row + c] = src[r + c * col] for up to kLanes rows and columns.
-template <class T>
+// dst[r * dst_row + c] = src[r + c * col] for up to kLanes rows and columns; kFull: for so many.
+// Of the registers x[g][j], piece q comes from column q * kPiece + j; transposing the pieces of
+// x[g] makes rows of them: interleaving registers i and i + kPiece / 2 rotates the bits of every
+// element's place by one, so log2(kPiece) rounds swap row and column. A column is read at once:
+// where columns lie pages apart, the cache may not hold all of their lines.
+template <class T, bool kFull>
 TG_INLINE void pack_square(T* dst, int64_t dst_row, const T* src, int64_t col, int64_t rows,
                            int64_t cols) {
-  constexpr int kLanes = V<T>::kLanes;
-  V<T> x[kLanes];
-  if (rows == kLanes && cols == kLanes) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) x[i] = load<T>(src + i * col);
-    transpose<T>(x);
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) store<T>(dst + i * dst_row, x[i]);
-    return;
+  constexpr int P = kPiece<T>, kPieces = V<T>::kLanes / P;
+  V<T> x[kPieces][P];
+#pragma GCC unroll 4
+  for (int j = 0; j < P; ++j)
+#pragma GCC unroll 4
+    for (int q = 0; q < kPieces; ++q)
+#pragma GCC unroll 4
+      for (int g = 0; g < kPieces; ++g) {
+        if (!kFull && q == 0) x[g][j] = V<T>(typename V<T>::Vec{});
+        if (kFull || (q * P + j < cols && g * P + P <= rows))
+          load_piece<T>(x[g][j], q, src + (q * P + j) * col + g * P);
+      }
+#pragma GCC unroll 4
+  for (int g = 0; g < kPieces; ++g) {
+#pragma GCC unroll 2
+    for (int width = 1; width < P; width *= 2) {
+      V<T> y[P];
+#pragma GCC unroll 2
+      for (int i = 0; i < P / 2; ++i)
+        interleave<T>(x[g][i], x[g][i + P / 2], y[2 * i], y[2 * i + 1]);
+#pragma GCC unroll 4
+      for (int i = 0; i < P; ++i) x[g][i] = y[i];
+    }
+    if (!kFull && g * P + P > rows) break;
+#pragma GCC unroll 4
+    for (int i = 0; i < P; ++i) {
+      T* const row = dst + (g * P + i) * dst_row;
+      if (kFull || cols == V<T>::kLanes)
+        store<T>(row, x[g][i]);
+      else
+        store<T>(row, x[g][i], cols);
+    }
   }
-  if (rows == kLanes) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i)
-      x[i] = i < cols ? load<T>(src + i * col) : V<T>(typename V<T>::Vec{});
-    transpose<T>(x);
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) store<T>(dst + i * dst_row, x[i], cols);
-    return;
-  }
-  for (int64_t r = 0; r < rows; ++r)
+  if (kFull) return;
+  for (int64_t r = rows / P * P; r < rows; ++r)
     for (int64_t c = 0; c < cols; ++c) dst[r * dst_row + c] = src[r + c * col];
 }
 
@@ -342,14 +380,22 @@ void pack(T* dst, int64_t dst_row, const T* src, int64_t row, int64_t col, int64
         store<T>(dst + c, load<T>(src + c));
         __builtin_prefetch(src + 8 * row + c);
       }
-      if (whole < cols) store<T>(dst + whole, load<T>(src + whole, cols - whole), cols - whole);
+      if (whole < cols) {
+        store<T>(dst + whole, load<T>(src + whole, cols - whole), cols - whole);
+        __builtin_prefetch(src + 8 * row + whole);
+      }
     }
   } else if (row == 1) {
     for (int64_t c = 0; c < cols; c += kLanes) {
       const int64_t width = cols - c < kLanes ? cols - c : kLanes;
-      for (int64_t r = 0; r < rows; r += kLanes)
-        pack_square<T>(dst + r * dst_row + c, dst_row, src + c * col + r, col,
-                       rows - r < kLanes ? rows - r : kLanes, width);
+      int64_t r = 0;
+      if (width == kLanes)
+        for (; r + kLanes <= rows; r += kLanes)
+          pack_square<T, true>(dst + r * dst_row + c, dst_row, src + c * col + r, col, kLanes,
+                               kLanes);
+      for (; r < rows; r += kLanes)
+        pack_square<T, false>(dst + r * dst_row + c, dst_row, src + c * col + r, col,
+                              rows - r < kLanes ? rows - r : kLanes, width);
     }
   } else {
     for (int64_t r = 0; r < rows; ++r)
