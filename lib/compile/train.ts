@@ -3,6 +3,7 @@ import { checkKeys, checkNumber, wrongType } from '../errors.js';
 import { DataLoader } from '../data/loader.js';
 import type { Table } from '../data/table.js';
 import type { Tensor } from '../tensor.js';
+import { abortable } from './abortable.js';
 import { blocksOf, type TrainingData, type Work } from './blocks.js';
 import type { NaNPolicy, RunRequest, RunResult } from './program.js';
 
@@ -223,7 +224,8 @@ export async function* steps(
     const stop = stopEvery - (progress.step % stopEvery);
     return Math.min(Math.max(MIN_BLOCK, quick), MAX_BLOCK, progress.left(reportEvery), stop);
   };
-  for await (const work of blocksOf(data, epochs - progress.epoch, limit)) {
+  const blocks = blocksOf(data, epochs - progress.epoch, limit);
+  for await (const work of Symbol.asyncIterator in blocks ? abortable(blocks, signal) : blocks) {
     signal?.throwIfAborted();
     const program = programFor(work.like);
     const due = (ran: number): boolean => work.endsEpoch || ran >= progress.left(reportEvery);

@@ -118,19 +118,24 @@ export function applyCheckpoint(from: Checkpoint, parts: CheckpointParts): void 
   const { state } = from;
   const missing = (what: string): TapegradError =>
     new TapegradError('TG_STATE', `there is no ${what} in it`);
-  const before = { model: model.stateDict(), plateau: plateau?.stateDict() };
+  const before = {
+    model: model.stateDict(),
+    plateau: plateau?.stateDict(),
+    loader: loader?.state(),
+  };
   try {
     if (loader) checkLoader(loader, state.loader);
     if (optimizer && !state.optimizer) throw missing('optimizer');
     if (plateau && !state.plateau) throw missing('plateau');
     model.loadStateDict(from.tensors('model'));
     if (plateau) plateau.loadStateDict(state.plateau!);
-    optimizer?.loadStateDict({ tensors: from.tensors('optimizer'), numbers: state.optimizer! });
     loader?.load(state.loader!.state);
+    optimizer?.loadStateDict({ tensors: from.tensors('optimizer'), numbers: state.optimizer! });
     setRandomState(state.random);
   } catch (error) {
     model.loadStateDict(before.model);
     if (before.plateau) plateau!.loadStateDict(before.plateau);
+    if (before.loader) loader!.load(before.loader);
     throw new TapegradError('TG_STATE', `${from.path}: ${(error as Error).message}`, {
       cause: error,
     });

@@ -280,6 +280,7 @@ class Fitting {
     for (const [m, training] of modes) if (m.training !== training) m.training = training;
     this.evaluator?.dispose();
     this.early?.dispose();
+    if (this.settings.eager) this.settings.optimizer.zeroGrad(); // a program leaves none, either
     const { loader } = this;
     if (!loader) return;
     if (loader === this.settings.data) loader.load(this.position()!.state);
