@@ -249,6 +249,19 @@ describe('checkpoints', function () {
     tg.loadCheckpoint(path, { model: third.model });
   });
 
+  it('load where every step so far was skipped', async () => {
+    const { x, y } = makeData(6);
+    const wrong = tg.full([6, 5], NaN);
+    const made = setUp('schedule');
+    const only = { ...made.options, epochs: 1, onNaN: 'skip' as const };
+    const run = tg.fit(made.model, { ...only, data: () => [[wrong, y]], checkpoint: { path } });
+    expect((await run.finished).skipped).to.equal(1);
+    const next = setUp('schedule', 2);
+    const data = () => [[x, y]];
+    await tg.fit(next.model, { ...next.options, epochs: 2, data, resume: path }).finished;
+    expect(next.optimizer.steps).to.equal(1);
+  });
+
   it('are refused if any bit of the file is wrong, and change nothing then', async () => {
     const made = setUp('plateau');
     await tg.fit(made.model, { ...made.options, epochs: 1, checkpoint: { path } }).finished;

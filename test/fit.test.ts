@@ -427,6 +427,8 @@ describe('fit: what the user got wrong', function () {
     [{ onEpoch: 1 }, /onEpoch must be a function/],
     [{ plateau: {} }, /plateau must be a ReduceOnPlateau/],
     [{ resume: true }, /resume: true needs checkpoint\.path/],
+    [{ resume: '' }, /resume must be the name of a file, got the string ""/],
+    [{ checkpoint: { path: 'a\0b' } }, /checkpoint\.path must be the name of a file/],
     [{ resume: 1 }, /resume must be a boolean or the name of a file/],
     [{ checkpoint: 'file' }, /options must be an object, got the string "file"/],
     [{ checkpoint: {} }, /checkpoint\.path must be the name of a file/],

@@ -11,9 +11,9 @@ export async function* abortable<T>(
   const iterator = source[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const { done, value } = await unlessAborted(iterator.next(), signal);
-      if (done) return;
-      yield value;
+      const next = await unlessAborted(iterator.next(), signal);
+      if (next.done) return;
+      yield next.value;
     }
   } finally {
     const closed = iterator.return?.();

@@ -103,8 +103,10 @@ class Fitting {
 
   async *run(): AsyncGenerator<FitReport, void, undefined> {
     const { model, settings, early } = this;
-    if (!occupy(settings.optimizer))
+    if (!occupy(settings.optimizer)) {
+      this.evaluator?.dispose();
       throw new TapegradError('TG_BUSY', 'fit: the optimizer is used by another fit: await it');
+    }
     const modes = model.modules().map((m) => [m, m.training] as const);
     let compiled: CompiledFunction<Tensor[], Tensor> | null = null;
     try {
