@@ -144,6 +144,60 @@ describe('fit: resuming', function () {
     expect(fs.readFileSync(path).equals(before)).to.equal(true);
   });
 
+  it('is exact if the abort came in the midst of validation', async () => {
+    const examples = () => {
+      const { x, y } = makeData(40);
+      const labels = y.dataSync();
+      return (x.toArray() as number[][]).map((r, i) => [Float32Array.from(r), labels[i]!]);
+    };
+    const collate = (list: unknown[]) => {
+      const pairs = list as [Float32Array, number][];
+      return [
+        tg.tensor(pairs.map(([x]) => [...x])),
+        tg.tensor(Int32Array.from(pairs, ([, y]) => y)),
+      ];
+    };
+    const held = (stop?: AbortController, at = 0) =>
+      new data.DataLoader(
+        function* (epoch: number) {
+          for (const [i, e] of examples().entries()) {
+            if (epoch === at && i === 20) stop?.abort();
+            yield e;
+          }
+        } as never,
+        { batchSize: 8, seed: 0, collate, prefetch: 0 },
+      ) as never;
+    const whole = await finish('plateau', { validation: held() });
+    for (const at of [0, 2, 5]) {
+      const stop = new AbortController();
+      const checkpoint = { path, everyEpochs: 1000 };
+      const validation = held(stop, at);
+      const cut = setUp('plateau');
+      const run = tg.fit(cut.model, {
+        ...cut.options,
+        validation,
+        checkpoint,
+        signal: stop.signal,
+      });
+      const error = await run.finished.catch((e: unknown) => e as Error);
+      expect(error).to.have.property('name', 'AbortError');
+      expect(cut.optimizer.steps).to.equal(6 * (at + 1));
+      const made = setUp('plateau', 3);
+      const reports = [];
+      const seen: number[] = [];
+      for await (const r of tg.fit(made.model, {
+        ...made.options,
+        validation: held(),
+        resume: path,
+        onEpoch: (r) => void seen.push(r.epoch),
+      }))
+        reports.push(r);
+      expect(reports[0]).to.have.property('validation');
+      expect(seen[0]).to.equal(at + 1);
+      expect(outcome(made, reports.at(-1)!)).to.equal(whole);
+    }
+  });
+
   it('starts anew with resume: true if there is no file yet', async () => {
     const checkpoint = { path, everyEpochs: 4 };
     expect(await finish('schedule', { checkpoint, resume: true })).to.equal(
@@ -193,6 +247,19 @@ describe('checkpoints', function () {
     // The model alone, from the same file.
     const third = make(3);
     tg.loadCheckpoint(path, { model: third.model });
+  });
+
+  it('load where every step so far was skipped', async () => {
+    const { x, y } = makeData(6);
+    const wrong = tg.full([6, 5], NaN);
+    const made = setUp('schedule');
+    const only = { ...made.options, epochs: 1, onNaN: 'skip' as const };
+    const run = tg.fit(made.model, { ...only, data: () => [[wrong, y]], checkpoint: { path } });
+    expect((await run.finished).skipped).to.equal(1);
+    const next = setUp('schedule', 2);
+    const data = () => [[x, y]];
+    await tg.fit(next.model, { ...next.options, epochs: 2, data, resume: path }).finished;
+    expect(next.optimizer.steps).to.equal(1);
   });
 
   it('are refused if any bit of the file is wrong, and change nothing then', async () => {

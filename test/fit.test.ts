@@ -427,6 +427,8 @@ describe('fit: what the user got wrong', function () {
     [{ onEpoch: 1 }, /onEpoch must be a function/],
     [{ plateau: {} }, /plateau must be a ReduceOnPlateau/],
     [{ resume: true }, /resume: true needs checkpoint\.path/],
+    [{ resume: '' }, /resume must be the name of a file, got the string ""/],
+    [{ checkpoint: { path: 'a\0b' } }, /checkpoint\.path must be the name of a file/],
     [{ resume: 1 }, /resume must be a boolean or the name of a file/],
     [{ checkpoint: 'file' }, /options must be an object, got the string "file"/],
     [{ checkpoint: {} }, /checkpoint\.path must be the name of a file/],
@@ -577,6 +579,27 @@ describe('fit: what the user got wrong', function () {
           { earlyStopping: { monitor: 'validation.f2' }, eager },
           /there is no validation\.f2 to monitor; there are loss, validation\.loss, validation\.accuracy/,
         );
+      });
+      it('a source that never answers, when it is aborted', async () => {
+        const { x, y } = makeData(6);
+        const silent = async function* () {
+          yield [x, y];
+          await new Promise(() => undefined);
+        };
+        for (const where of ['data', 'validation'] as const) {
+          const made = setUp('schedule');
+          const stop = new AbortController();
+          const loader = new data.DataLoader(silent as never, { seed: 0 });
+          const options = where === 'data' ? { data: silent } : { validation: loader as never };
+          const run = tg.fit(made.model, {
+            ...made.options,
+            ...options,
+            signal: stop.signal,
+            eager,
+          });
+          setTimeout(() => stop.abort(), 30);
+          expect((await failure(run)).name).to.equal('AbortError');
+        }
       });
       it('aborts before, in and after everything', async () => {
         for (let delay = -1; delay < 40; delay += 1) {

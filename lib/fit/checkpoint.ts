@@ -1,7 +1,7 @@
 // Checkpoints: all that training depends on in one file, and back. Knows modules, optimizers, plateaus and loaders by
 // their states; fit.ts adds its own.
 import * as fs from 'node:fs';
-import { TapegradError, checkKeys, wrongType } from '../errors.js';
+import { TapegradError, checkKeys, wrongType, wrongValue } from '../errors.js';
 import { DataLoader, type LoaderState } from '../data/loader.js';
 import { loadSealed, saveSealed } from '../io/sealed.js';
 import { native } from '../native.js';
@@ -118,19 +118,24 @@ export function applyCheckpoint(from: Checkpoint, parts: CheckpointParts): void 
   const { state } = from;
   const missing = (what: string): TapegradError =>
     new TapegradError('TG_STATE', `there is no ${what} in it`);
-  const before = { model: model.stateDict(), plateau: plateau?.stateDict() };
+  const before = {
+    model: model.stateDict(),
+    plateau: plateau?.stateDict(),
+    loader: loader?.state(),
+  };
   try {
     if (loader) checkLoader(loader, state.loader);
     if (optimizer && !state.optimizer) throw missing('optimizer');
     if (plateau && !state.plateau) throw missing('plateau');
     model.loadStateDict(from.tensors('model'));
     if (plateau) plateau.loadStateDict(state.plateau!);
-    optimizer?.loadStateDict({ tensors: from.tensors('optimizer'), numbers: state.optimizer! });
     loader?.load(state.loader!.state);
+    optimizer?.loadStateDict({ tensors: from.tensors('optimizer'), numbers: state.optimizer! });
     setRandomState(state.random);
   } catch (error) {
     model.loadStateDict(before.model);
     if (before.plateau) plateau!.loadStateDict(before.plateau);
+    if (before.loader) loader!.load(before.loader);
     throw new TapegradError('TG_STATE', `${from.path}: ${(error as Error).message}`, {
       cause: error,
     });
@@ -172,6 +177,14 @@ function checkParts(op: string, parts: unknown): CheckpointParts {
   return parts as CheckpointParts;
 }
 
+/** @internal @throws TypeError, RangeError unless it can name a file */
+export function checkPath(op: string, argument: string, path: unknown): string {
+  if (typeof path !== 'string') throw wrongType(op, argument, 'the name of a file', path);
+  if (path === '' || path.includes('\0'))
+    throw wrongValue(op, argument, 'the name of a file', path);
+  return path;
+}
+
 /** Optimizers that a fit is using. */
 const fitting = new WeakSet<Optimizer>();
 /** @internal Whether it was free. */
@@ -209,6 +222,7 @@ function checkIdle(op: string, { model, optimizer }: CheckpointParts): void {
  * @throws TapegradError TG_BUSY while a program trains the model, TG_FILE if the system refuses; TypeError
  */
 export function saveCheckpoint(path: string, parts: CheckpointParts): void {
+  checkPath('saveCheckpoint', 'path', path);
   const checked = checkParts('saveCheckpoint', parts);
   checkIdle('saveCheckpoint', checked);
   writeCheckpoint(path, checked);
@@ -222,6 +236,7 @@ export function saveCheckpoint(path: string, parts: CheckpointParts): void {
  * of another model, optimizer or data; TG_BUSY while a program trains the model; TypeError
  */
 export function loadCheckpoint(path: string, parts: CheckpointParts): void {
+  checkPath('loadCheckpoint', 'path', path);
   const checked = checkParts('loadCheckpoint', parts);
   checkIdle('loadCheckpoint', checked);
   const checkpoint = readCheckpoint(path);

@@ -103,8 +103,10 @@ class Fitting {
 
   async *run(): AsyncGenerator<FitReport, void, undefined> {
     const { model, settings, early } = this;
-    if (!occupy(settings.optimizer))
+    if (!occupy(settings.optimizer)) {
+      this.evaluator?.dispose();
       throw new TapegradError('TG_BUSY', 'fit: the optimizer is used by another fit: await it');
+    }
     const modes = model.modules().map((m) => [m, m.training] as const);
     let compiled: CompiledFunction<Tensor[], Tensor> | null = null;
     try {
@@ -280,6 +282,7 @@ class Fitting {
     for (const [m, training] of modes) if (m.training !== training) m.training = training;
     this.evaluator?.dispose();
     this.early?.dispose();
+    if (this.settings.eager) this.settings.optimizer.zeroGrad(); // a program leaves none, either
     const { loader } = this;
     if (!loader) return;
     if (loader === this.settings.data) loader.load(this.position()!.state);

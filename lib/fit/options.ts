@@ -13,6 +13,7 @@ import type { Dataset } from '../data/source.js';
 import { Module } from '../nn/module.js';
 import { Optimizer } from '../optim/optimizer.js';
 import { ReduceOnPlateau } from '../plateau.js';
+import { checkPath } from './checkpoint.js';
 import type { EarlyStoppingOptions } from './early-stopping.js';
 import type { Loss, Validation, ValidationOptions } from './evaluate.js';
 import type { BarOptions } from './bar.js';
@@ -93,10 +94,8 @@ function readCheckpointOptions(value: unknown): Required<CheckpointOptions> | nu
   const { everyEpochs = everySteps === Infinity ? 1 : Infinity } = given;
   const count = (name: string, n: unknown): number =>
     n === Infinity ? n : checkNumber(OP, `checkpoint.${name}`, n, { min: 1, integer: true });
-  if (typeof path !== 'string' || path === '')
-    throw wrongType(OP, 'checkpoint.path', 'the name of a file', path);
   return {
-    path,
+    path: checkPath(OP, 'checkpoint.path', path),
     everySteps: count('everySteps', everySteps),
     everyEpochs: count('everyEpochs', everyEpochs),
     keep: checkNumber(OP, 'checkpoint.keep', keep, { min: 1, max: 1000, integer: true }),
@@ -126,6 +125,7 @@ export function readFitOptions(model: unknown, options: unknown): FitSettings {
     throw wrongType(OP, 'plateau', 'a ReduceOnPlateau', plateau);
   if (typeof resume !== 'boolean' && typeof resume !== 'string')
     throw wrongType(OP, 'resume', 'a boolean or the name of a file', resume);
+  if (typeof resume === 'string') checkPath(OP, 'resume', resume);
   if (clipGradNorm !== undefined) checkNumber(OP, 'clipGradNorm', clipGradNorm, { min: 0 });
   if (typeof progress !== 'boolean' && (typeof progress !== 'object' || progress === null))
     throw wrongType(OP, 'progress', 'a boolean or options of cli-progress', progress);
