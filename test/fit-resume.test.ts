@@ -321,11 +321,13 @@ describe('checkpoints', function () {
       /was shuffled with seed \d+, not 1: give the loader that seed/,
     );
     await refuse('schedule', { data: makeData(91) }, /had 90 examples, not 91/);
-    const sgd = setUp('schedule');
+    const sgd = setUp('schedule', 1);
+    const bits = outcome(sgd, {} as never);
     const optimizer = new optim.SGD(sgd.model.parameters(), { learningRate: 1 });
-    expect(() => tg.loadCheckpoint(path, { model: sgd.model, optimizer })).to.throw(
-      /another optimizer/,
-    );
+    expect(() => {
+      tg.loadCheckpoint(path, { model: sgd.model, optimizer });
+    }).to.throw(/another optimizer/);
+    expect(outcome(sgd, {} as never), 'the model fits, and is left all the same').to.equal(bits);
     const { tensors, metadata } = tg.io.loadSafetensors(path);
     tg.io.saveSafetensors(path, tensors, { metadata: { ...metadata, 'tapegrad.checkpoint': '2' } });
     await refuse('schedule', {}, /of version "2"; this tapegrad reads version 1/);
@@ -368,6 +370,17 @@ describe('checkpoints', function () {
         .progress.step;
     });
     expect(steps).to.deep.equal([54, 50, 40]);
+  });
+
+  it('are written at the end of every so many epochs', async () => {
+    await finish('schedule', { checkpoint: { path, everyEpochs: 2, keep: 9 } });
+    const steps = fs.readdirSync(box).map((name) => {
+      const { metadata, tensors } = tg.io.loadSafetensors(join(box, name));
+      for (const t of Object.values(tensors)) t.dispose();
+      return (JSON.parse(metadata['text']!) as { extra: { progress: { step: number } } }).extra
+        .progress.step;
+    });
+    expect(steps.sort((a, b) => a - b)).to.deep.equal([12, 24, 36, 48, 54]);
   });
 
   it('fail with the system’s reason, the model being as it was after that step', async () => {

@@ -624,6 +624,31 @@ describe('fit: what the user got wrong', function () {
     });
   }
 
+  it('a loader is left where an aborted training was, though it had read ahead', async () => {
+    const { x, y } = makeData();
+    const rows = x.toArray() as number[][];
+    const labels = y.dataSync();
+    const collate = (list: unknown[]) => {
+      const indices = list as number[];
+      return [
+        tg.tensor(indices.map((i) => rows[i]!)),
+        tg.tensor(Int32Array.from(indices, (i) => labels[i]!)),
+      ];
+    };
+    const stop = new AbortController();
+    const get = (i: number) => {
+      if (i === 70) stop.abort();
+      return i;
+    };
+    const loader = new data.DataLoader({ length: 90, get }, { batchSize: 16, seed: 0, collate });
+    const { model, options } = setUp('schedule');
+    const run = tg.fit(model, { ...options, data: loader as never, signal: stop.signal });
+    expect((await failure(run)).name).to.equal('AbortError');
+    const { steps } = options.optimizer;
+    expect(steps).to.be.below(5);
+    expect(loader.state()).to.deep.equal({ epoch: 0, position: steps * 16 });
+  });
+
   it('leaving the loop ends training', async () => {
     const { model, options } = setUp('schedule');
     const run = tg.fit(model, { ...options, epochs: 1000 });
