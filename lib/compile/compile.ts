@@ -1,9 +1,10 @@
 // compile: a function of tensors as a native program that runs off the event loop.
 import { TapegradError, checkKeys, wrongType } from '../errors.js';
 import { Program, type NaNPolicy, type RunResult } from './program.js';
-import { shapeOf, type Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor.js';
 import type { Table } from '../data/table.js';
-import { isPlain, mapTensors, tensorsIn } from '../tree.js';
+import { isRecording } from '../recording.js';
+import { isPlain, mapTensors, outline, tensorsIn } from '../tree.js';
 import type { TrainingData } from './blocks.js';
 import { readData, readTrainOptions, steps, TrainingRun, type TrainOptions } from './train.js';
 
@@ -58,17 +59,24 @@ const forgotten = new FinalizationRegistry<Cache>((cache) => {
 /** Programs by the shapes of their inputs, the one used last at the end. */
 class Cache {
   readonly programs = new Map<string, Program>();
-  made = 0;
   constructor(readonly size: number) {}
 
+  /** Makes it the one used last; the oldest that does not run goes if there are too many. */
+  put(key: string, program: Program): void {
+    this.programs.delete(key);
+    this.programs.set(key, program);
+    for (const [old, p] of this.programs) {
+      if (this.programs.size <= this.size) break;
+      if (p === program || p.running) continue;
+      p.dispose();
+      this.programs.delete(old);
+    }
+  }
   dispose(): void {
     for (const p of this.programs.values()) p.dispose();
     this.programs.clear();
   }
 }
-
-const signature = (tensors: readonly Tensor[]): string =>
-  tensors.map((t) => `${t.dtype}[${shapeOf(t).join()}]${t.requiresGrad ? 'g' : ''}`).join(' ');
 
 /** Splits off the options: a last argument that is an object with nothing but their names. */
 function split(args: readonly unknown[]): { inputs: readonly unknown[]; options: RunOptions } {
@@ -93,9 +101,17 @@ export function checkRun(op: string, options: unknown): RunOptions {
 
 /** @internal The tensors of the arguments, in order. Other values would be baked into the program unseen. */
 function checkInputs(inputs: readonly unknown[]): Tensor[] {
+  refuseNesting();
   const tensors = tensorsIn(inputs);
   mapTensorsOnly(inputs, 'argument');
   return tensors;
+}
+function refuseNesting(): void {
+  if (isRecording())
+    throw new TapegradError(
+      'TG_TRACE',
+      'compile: a compiled function was called inside one that is being compiled; call the plain function there',
+    );
 }
 function mapTensorsOnly(value: unknown, where: string): void {
   mapTensors(value, (t) => {
@@ -140,16 +156,15 @@ export function compile<A extends unknown[], R>(
     throw new RangeError(`compile: cacheSize must be an integer ≥ 1, got ${String(cacheSize)}`);
   const cache = new Cache(cacheSize);
 
-  const programFor = (inputs: readonly unknown[], tensors: readonly Tensor[]): Program => {
-    const key = signature(tensors);
+  const programFor = (inputs: readonly unknown[]): Program => {
+    const key = outline(inputs);
     let program = cache.programs.get(key);
     if (program && !program.valid) {
       program.dispose();
       program = undefined;
     }
     program ??= new Program(fn as never, inputs);
-    cache.programs.delete(key);
-    cache.programs.set(key, program);
+    cache.put(key, program);
     return program;
   };
 
@@ -157,7 +172,7 @@ export function compile<A extends unknown[], R>(
     const { inputs, options: given } = split(args);
     const tensors = checkInputs(inputs);
     given.signal?.throwIfAborted();
-    const program = programFor(inputs, tensors);
+    const program = programFor(inputs);
     const result = program.runSync({ steps: 1, tensors, onNaN: given.onNaN ?? 'ignore' });
     return settle(program, result);
   };
@@ -166,7 +181,7 @@ export function compile<A extends unknown[], R>(
     const tensors = checkInputs(inputs);
     const { signal } = given;
     signal?.throwIfAborted();
-    const program = programFor(inputs, tensors);
+    const program = programFor(inputs);
     const result = await program.run(
       { steps: 1, tensors, onNaN: given.onNaN ?? 'ignore' },
       signal,
@@ -182,18 +197,22 @@ export function compile<A extends unknown[], R>(
     cache.dispose();
   };
   const train = (data: unknown, given?: TrainOptions): TrainingRun => {
+    refuseNesting();
     const settings = readTrainOptions('train', given);
     const source = readData('train', data, settings);
     return new TrainingRun(
       (signal) =>
-        steps(source, (like) => programFor(like, [...like]), { ...settings, signal }),
+        steps(source, (like) => programFor(like), { ...settings, signal }),
       settings.signal,
     );
   };
   const compiled = Object.assign(run, {
     runSync,
     train,
-    program: (...args: unknown[]) => programFor(args, checkInputs(args)),
+    program: (...args: unknown[]) => {
+      checkInputs(args);
+      return programFor(args);
+    },
     dispose,
     [Symbol.dispose]: dispose,
   });

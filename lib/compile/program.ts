@@ -66,12 +66,14 @@ export class Program {
   private readonly result: unknown;
   private readonly outputs: number;
   private streamsEnd = 0;
+  private disposed = false;
 
   /** Records fn on inputs like the given ones. Nothing outside changes, but optimizers make their state. */
   constructor(fn: (...args: never[]) => unknown, args: readonly unknown[]) {
     const random = randomState();
     const made: Tensor[] = [];
     let open = false;
+    let recorded: Recording | undefined;
     try {
       const { result, made: recording } = record(random.seed, random.stream, () => {
         const inputs = mapTensors(args, symbolicLike) as never[];
@@ -83,7 +85,7 @@ export class Program {
         return value;
       });
       open = true;
-      this.recording = recording;
+      recorded = this.recording = recording;
       const outputs = tensorsIn(result);
       const index = new Map(outputs.map((t, i) => [t, i]));
       this.outputs = outputs.length;
@@ -98,6 +100,9 @@ export class Program {
       });
       open = false;
       this.id = native.traceEnd(Float64Array.from(handles));
+    } catch (error) {
+      recorded?.abandon();
+      throw error;
     } finally {
       if (open) native.traceEnd();
       setRandomState(random);
@@ -110,6 +115,10 @@ export class Program {
   /** Whether the program still does what the function would. */
   get valid(): boolean {
     return this.recording.guards.every((holds) => holds());
+  }
+  /** Whether a run off the event loop is under way. */
+  get running(): boolean {
+    return waiting.has(this.id);
   }
   /** The step size of the next step; NaN without an optimizer. */
   get learningRate(): number {
@@ -164,6 +173,10 @@ export class Program {
     );
     this.streamsEnd = takeStreams(steps * streams);
     for (const t of this.recording.written) ++t.version;
+    for (const leaf of this.recording.zeroed) {
+      leaf.grad?.dispose();
+      leaf.grad = null;
+    }
   }
 
   private finish({ steps }: RunRequest, asynchronous: boolean): RunResult {
@@ -176,7 +189,7 @@ export class Program {
       skipped: outcome.skipped,
       losses: losses.subarray(0, outcome.done),
       gradientNorm: outcome.norm,
-      error: failure(outcome),
+      error: failure(outcome) ?? (this.disposed && outcome.done < steps ? gone() : null),
     };
   }
 
@@ -192,7 +205,15 @@ export class Program {
   describe(recorded: boolean): unknown {
     return JSON.parse(native.programDescribe(this.id, recorded ? 1 : 0));
   }
+  /** A run under way ends after its step, and is rejected unless that was the last. */
   dispose(): void {
+    this.disposed = true;
+    const wake = waiting.get(this.id);
+    if (wake) {
+      waiting.delete(this.id);
+      native.programAbort(this.id);
+      wake();
+    }
     native.programDispose(this.id);
   }
 }
@@ -207,6 +228,8 @@ function fill(result: unknown, tensors: readonly Tensor[]): unknown {
   return Object.fromEntries(Object.entries(result).map(([name, r]) => [name, fill(r, tensors)]));
 }
 
+const gone = (): TapegradError =>
+  new TapegradError('TG_DISPOSED', 'this compiled function was disposed of while it was running');
 const failure = ({ status, message }: NativeOutcome): TapegradError | null =>
   status === 0 ? null : new TapegradError(STATUS[status] ?? 'TG_INTERNAL', message);
 
