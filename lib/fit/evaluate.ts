@@ -2,7 +2,7 @@
 // nothing.
 import { setImmediate } from 'node:timers/promises';
 import { TapegradError, checkKeys, checkNumber, describe, wrongType } from '../errors.js';
-import { abortable } from '../compile/abortable.js';
+import { untilAborted } from '../compile/abort.js';
 import { compile, type CompiledFunction } from '../compile/compile.js';
 import { DataLoader } from '../data/loader.js';
 import type { Dataset } from '../data/source.js';
@@ -118,7 +118,7 @@ export class Evaluator {
     let right: number | null = null;
     const kept: { predictions: Tensor[]; targets: Tensor[] } = { predictions: [], targets: [] };
     try {
-      for await (const parts of abortable(loader, signal)) {
+      for await (const parts of untilAborted(loader, signal)) {
         const batch = tensorsIn(parts);
         const rows = shapeOf(batch[0]!)[0] ?? 1;
         try {
