@@ -50,10 +50,10 @@ function read(): Counts {
 
 const { build } = await import('../ours.js');
 const run = build(JSON.parse(process.argv[2]!) as Work);
-run(WARM_UP);
+await run(WARM_UP);
 // Without a turn of the event loop in between, no sweep of collected tensors is among the calls.
 const before = read();
-run(COUNTED);
+await run(COUNTED);
 const after = read();
 const names = Object.keys(after) as (keyof Counts)[];
 const counts = Object.fromEntries(

@@ -1,6 +1,6 @@
 // compile: a function of tensors as a native program that runs off the event loop.
 import { TapegradError, checkKeys, wrongType } from '../errors.js';
-import { Program, type NaNPolicy, type RunResult } from './program.js';
+import { Program, type CompiledProgram, type NaNPolicy, type RunResult } from './program.js';
 import { shapeOf, type Tensor } from '../tensor.js';
 import type { Table } from '../data/table.js';
 import { isPlain, mapTensors, tensorsIn } from '../tree.js';
@@ -41,8 +41,11 @@ export interface CompiledFunction<A extends unknown[], R> {
   train(data: Table | TrainingData, options?: TrainOptions): TrainingRun;
   /** Runs on this thread. */
   runSync(...args: [...A, RunOptions?]): R;
-  /** The version for arguments like these, compiled if need be: its instructions and memory. */
-  program(...args: A): Program;
+  /**
+   * The version for arguments like these, compiled if need be: its instructions and memory.
+   * @example console.log(step.program(x, y).describe().text);
+   */
+  program(...args: A): CompiledProgram;
   /** Versions compiled so far. */
   readonly versions: number;
   /** Frees all programs; a run under way ends at its step's boundary. */
