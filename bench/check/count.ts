@@ -1,4 +1,4 @@
-// The child process that counts: `node count.js '<work>'` prints what one iteration of it does. It wraps the
+// The child process that counts: `node count.js '<work>' [iterations]` prints what one iteration of it does. It wraps the
 // addon's functions before tapegrad is loaded, so that a count costs the library nothing.
 import Module from 'node:module';
 import type { Native } from '#lib/native.js';
@@ -17,7 +17,7 @@ export interface Counts {
 }
 
 const WARM_UP = 20;
-const COUNTED = 20;
+const COUNTED = Number(process.argv[3] ?? 20);
 
 let nativeCalls = 0;
 let addon: Native;

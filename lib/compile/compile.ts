@@ -1,10 +1,11 @@
 // compile: a function of tensors as a native program that runs off the event loop.
 import { TapegradError, checkKeys, wrongType } from '../errors.js';
-import { Program, type CompiledProgram, type NaNPolicy, type RunResult } from './program.js';
+import { Program, type NaNPolicy, type RunResult } from './program.js';
 import { shapeOf, type Tensor } from '../tensor.js';
 import type { Table } from '../data/table.js';
 import { isPlain, mapTensors, tensorsIn } from '../tree.js';
 import type { TrainingData } from './blocks.js';
+import { ProgramView, type CompiledProgram } from './view.js';
 import { readData, readTrainOptions, steps, TrainingRun, type TrainOptions } from './train.js';
 
 /** What `await step(…, options)` understands. */
@@ -57,6 +58,12 @@ const POLICIES = ['ignore', 'throw', 'skip'];
 const forgotten = new FinalizationRegistry<Cache>((cache) => {
   cache.dispose();
 });
+
+const lookups = new WeakMap<object, (args: readonly unknown[]) => Program>();
+
+/** @internal The program itself, for those who run it. The compiled function must be kept meanwhile. */
+export const programOf = (compiled: object, args: readonly unknown[]): Program =>
+  lookups.get(compiled)!(args);
 
 /** Programs by the shapes of their inputs, the one used last at the end. */
 class Cache {
@@ -193,14 +200,16 @@ export function compile<A extends unknown[], R>(
       settings.signal,
     );
   };
-  const compiled = Object.assign(run, {
+  const compiled: object = Object.assign(run, {
     runSync,
     train,
-    program: (...args: unknown[]) => programFor(args, checkInputs(args)),
+    program: (...args: unknown[]) =>
+      new ProgramView(programFor(args, checkInputs(args)), compiled),
     dispose,
     [Symbol.dispose]: dispose,
   });
   Object.defineProperty(compiled, 'versions', { get: () => cache.programs.size });
   forgotten.register(compiled, cache);
+  lookups.set(compiled, (args) => programFor(args, checkInputs(args)));
   return compiled as unknown as CompiledFunction<A, R>;
 }

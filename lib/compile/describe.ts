@@ -210,6 +210,10 @@ export function describeProgram(
 const bytes = (n: number): string => `${n.toLocaleString('en')} B`;
 const typeOf = ({ dtype, shape }: ProgramValue): string => `${dtype}${brackets(shape)}`;
 
+/** "s0 … s7, 1,088 B": an optimizer's state has the shapes of its parameters. */
+const range = (list: readonly ProgramValue[]): string =>
+  `${[...new Set([list[0]!.name, list.at(-1)!.name])].join(' … ')}, ${bytes(list.reduce((sum, v) => sum + v.bytes, 0))}`;
+
 /** The columns of a line: number, result and its type, bytes, offset, call. */
 type Line = [string, string, string, string, string];
 
@@ -276,12 +280,13 @@ function listing(
     values.filter((v) => v.kind === kind).map((v) => `${v.name} ${typeOf(v)}`);
   const row = (title: string, names: readonly string[]): string[] =>
     names.length > 0 ? [`${title}  ${names.join(', ')}`] : [];
+  const state = values.filter((v) => v.kind === 'state');
   const setup = part(true);
   return [
     `${stage}: ${instructions.length} instructions`,
     ...row('arguments ', inputs.map((name) => `${name} ${typeOf(byName.get(name)!)}`)),
     ...row('parameters', listed('parameter')),
-    ...row('state     ', listed('state')),
+    ...row('state     ', state.length > 0 ? [range(state)] : []),
     ...row('outside   ', listed('outside')),
     ...row('per step  ', listed('number')),
     ...(setup.length > 0 ? ['', 'once, before the first step', ...setup] : []),

@@ -4,10 +4,12 @@ import { TapegradError } from '../errors.js';
 import type { ProgramCall, ProgramDescription, ProgramInstruction, ProgramValue } from './describe.js';
 
 const PACKAGE = '@viz-js/viz';
+// Wide margins: a viewer without these fonts takes one with wider letters.
+const FONT = 'fontname="Helvetica,Arial,sans-serif"';
 const STYLE = [
-  'rankdir=TB nodesep=0.25 ranksep=0.35 fontname="Helvetica" fontsize=11',
-  'node [shape=box style="rounded,filled" fillcolor="#eef3fb" color="#5a7db5" fontname="Helvetica" fontsize=11]',
-  'edge [color="#666666" fontname="Helvetica" fontsize=9 fontcolor="#444444"]',
+  `graph [rankdir=TB nodesep=0.4 ranksep=0.4 ${FONT} fontsize=11]`,
+  `node [shape=box margin="0.25,0.08" style="rounded,filled" fillcolor="#eef3fb" color="#5a7db5" ${FONT} fontsize=11]`,
+  `edge [color="#666666" ${FONT} fontsize=9 fontcolor="#444444"]`,
 ];
 const INPUT = 'shape=ellipse style=filled fillcolor="#e9f5e6" color="#5f9a50"';
 const OUTPUT = 'shape=ellipse style=filled fillcolor="#fdf2dc" color="#c08a2b"';

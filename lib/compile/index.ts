@@ -2,7 +2,7 @@
 export type { BatchStream, TrainingData } from './blocks.js';
 export { TrainingRun, type TrainOptions, type TrainReport } from './train.js';
 export { compile, type CompiledFunction, type CompileOptions, type RunOptions } from './compile.js';
-export type { CompiledProgram } from './program.js';
+export type { CompiledProgram } from './view.js';
 export type {
   DescribeOptions,
   ProgramCall,

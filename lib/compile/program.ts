@@ -17,14 +17,7 @@ import {
   type Tensor,
 } from '../tensor.js';
 import { mapTensors, tensorsIn } from '../tree.js';
-import {
-  describeProgram,
-  readStage,
-  type DescribeOptions,
-  type ProgramDescription,
-  type RawProgram,
-} from './describe.js';
-import { dot, draw } from './draw.js';
+import type { RawProgram } from './describe.js';
 
 export type NaNPolicy = 'ignore' | 'throw' | 'skip';
 
@@ -64,24 +57,8 @@ function listen(): void {
   });
 }
 
-/** What a user sees of a program: what it does and where its memory lies. */
-export interface CompiledProgram {
-  /**
-   * Its instructions, values and memory as data, and in `text` as a listing.
-   * @throws RangeError for another stage; TapegradError TG_DISPOSED once the compiled function was disposed of
-   */
-  describe(options?: DescribeOptions): ProgramDescription;
-  /** The same as a graph in Graphviz's language: a box for each instruction, an arrow for each value. */
-  dot(options?: DescribeOptions): string;
-  /**
-   * The graph as an SVG document, laid out by the optional package `@viz-js/viz`.
-   * @throws TapegradError TG_MISSING if it is not installed
-   */
-  svg(options?: DescribeOptions): Promise<string>;
-}
-
 /** @internal A recorded function, ready to run. */
-export class Program implements CompiledProgram {
+export class Program {
   readonly facts: NativeProgramFacts;
   private readonly id: number;
   private readonly recording: Recording;
@@ -213,21 +190,10 @@ export class Program implements CompiledProgram {
     return fill(this.result, tensors);
   }
 
-  describe(options?: DescribeOptions): ProgramDescription {
-    const stage = readStage('describe', options);
-    const recorded = this.raw(1);
-    return describeProgram(recorded, stage === 'recorded' ? recorded : this.raw(0), stage);
+  /** Its instructions as they were recorded, or as they are run. */
+  describe(recorded: boolean): RawProgram {
+    return JSON.parse(native.programDescribe(this.id, recorded ? 1 : 0)) as RawProgram;
   }
-  dot(options?: DescribeOptions): string {
-    return dot(this.describe(options));
-  }
-  async svg(options?: DescribeOptions): Promise<string> {
-    return draw(this.dot(options));
-  }
-  private raw(recorded: 0 | 1): RawProgram {
-    return JSON.parse(native.programDescribe(this.id, recorded)) as RawProgram;
-  }
-
   dispose(): void {
     native.programDispose(this.id);
   }
