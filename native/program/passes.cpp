@@ -1,5 +1,7 @@
 #include "passes.h"
 
+#include <cstring>
+
 namespace tg::program {
 
 namespace {
@@ -12,7 +14,61 @@ std::vector<int> writes_of(const Graph& graph) {
   return writes;
 }
 
+// An op is compared with this many before it: enough for neighbours, and never quadratic.
+constexpr size_t kLookBack = 256;
+
+bool same_view(const TensorView& a, const TensorView& b) {
+  return a.data == b.data && a.dtype == b.dtype && a.shape == b.shape && a.same_layout(b);
+}
+
+bool same_operand(const Graph& graph, const Operand& a, const Operand& b) {
+  if (a.value != b.value || !same_view(a.view, b.view)) return false;
+  return a.value >= 0 || std::memcmp(&graph.numbers[static_cast<size_t>(a.number)],
+                                     &graph.numbers[static_cast<size_t>(b.number)],
+                                     sizeof(double)) == 0;
+}
+
+bool same_op(const Graph& graph, const Instruction& a, const Instruction& b) {
+  if (a.kind != Instruction::Kind::op || b.kind != a.kind || a.op != b.op || a.stream >= 0 ||
+      a.in.size() != b.in.size() || !same_view(a.out.view, b.out.view) ||
+      std::memcmp(&a.attrs, &b.attrs, sizeof a.attrs) != 0)
+    return false;
+  for (size_t k = 0; k < a.in.size(); ++k)
+    if (!same_operand(graph, a.in[k], b.in[k])) return false;
+  return true;
+}
+
 }  // namespace
+
+void share_common(Graph& graph) {
+  const std::vector<int> writes = writes_of(graph);
+  const auto once = [&](const Operand& o) { return writes[static_cast<size_t>(o.value)] <= 1; };
+  std::vector<int> instead(graph.values.size(), -1);
+  const auto replace = [&](Operand& o) {
+    if (o.value >= 0 && instead[static_cast<size_t>(o.value)] >= 0)
+      o.value = instead[static_cast<size_t>(o.value)];
+  };
+  std::vector<Instruction> kept;
+  for (Instruction& i : graph.body) {
+    for (Operand& o : i.in) replace(o);
+    const Instruction* twin = nullptr;
+    bool stable = i.kind == Instruction::Kind::op && once(i.out);
+    for_reads(i, [&](const Operand& o) {
+      const Value& value = graph.values[static_cast<size_t>(o.value)];
+      // What is written to in mid-step may differ between the two.
+      stable = stable && (value.kind == Value::Kind::external ? writes[static_cast<size_t>(o.value)] == 0
+                                                              : once(o));
+    });
+    for (size_t back = 1; stable && !twin && back <= kLookBack && back <= kept.size(); ++back) {
+      const Instruction& before = kept[kept.size() - back];
+      if (same_op(graph, before, i) && once(before.out)) twin = &before;
+    }
+    if (twin) instead[static_cast<size_t>(i.out.value)] = twin->out.value;
+    else kept.push_back(static_cast<Instruction&&>(i));
+  }
+  graph.body.swap(kept);
+  for (Operand& o : graph.outputs) replace(o);
+}
 
 void hoist_constants(Graph& graph) {
   const std::vector<int> writes = writes_of(graph);

@@ -6,6 +6,8 @@
 
 namespace tg::program {
 
+// Computes what several ops would compute alike once.
+void share_common(Graph& graph);
 // Moves to `setup` what is the same in every step: ops on constants and on nothing (fills, ranges).
 void hoist_constants(Graph& graph);
 // Drops instructions that neither write to anything outside nor lead to an output.

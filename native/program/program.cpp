@@ -53,6 +53,7 @@ std::unique_ptr<Program> Program::make(Engine& engine, std::unique_ptr<Graph> gr
   if (!self) return nullptr;
   Graph& g = *self->graph_;
   self->recorded_ = describe(g, nullptr);
+  share_common(g);
   hoist_constants(g);
   drop_dead(g);
   fuse_chains(g);
