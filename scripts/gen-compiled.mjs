@@ -24,7 +24,10 @@ function refreshed(page) {
   for (const stage of ['recorded', 'planned']) {
     const block = new RegExp(`(<!-- listing: ${stage} -->\n\n\`\`\`text\n)[^]*?(\n\`\`\`)`);
     if (!block.test(page)) throw new Error(`docs/compiled.md has no listing of stage ${stage}`);
-    page = page.replace(block, (_, before, after) => before + program.describe({ stage }).text + after);
+    page = page.replace(
+      block,
+      (_, before, after) => before + program.describe({ stage }).text + after,
+    );
   }
   return page;
 }

@@ -95,15 +95,22 @@ describe('program.describe', () => {
   });
 
   it('gives a six-layer network an arena of at most 60 % of what it computes', () => {
-    const { arenaBytes, intermediateBytes } = programOf([64, 128, 128, 128, 128, 128, 10], 32).describe();
+    const { arenaBytes, intermediateBytes } = programOf(
+      [64, 128, 128, 128, 128, 128, 10],
+      32,
+    ).describe();
     expect(arenaBytes! / intermediateBytes).to.be.within(0.05, 0.6);
   });
 
   it('names what is neither argument nor parameter', () => {
     const scale = tg.tensor([1, 2, 3]);
     const step = tg.compile((x: tg.Tensor) => x.mul(scale).transpose());
-    const { text, outputs, values } = step.program(tg.zeros([2, 3])).describe({ stage: 'recorded' });
-    expect(text).to.include('outside     t0 float32[3]').and.match(/mul\(x0, t0(\[2,3\])?\)/);
+    const { text, outputs, values } = step
+      .program(tg.zeros([2, 3]))
+      .describe({ stage: 'recorded' });
+    expect(text)
+      .to.include('outside     t0 float32[3]')
+      .and.match(/mul\(x0, t0(\[2,3\])?\)/);
     expect(values.find((v) => v.name === 't0')!.kind).to.equal('outside');
     expect(outputs).to.deep.equal(['v0[3,2]']);
   });
@@ -160,7 +167,9 @@ describe('program.svg', () => {
   it('joins who writes a value to who reads it', () => {
     const { instructions } = program.describe();
     const wrote = instructions.findIndex(({ writes }) => writes.includes('v1'));
-    const readers = instructions.filter(({ reads, number }) => reads.includes('v1') && number !== wrote);
+    const readers = instructions.filter(
+      ({ reads, number }) => reads.includes('v1') && number !== wrote,
+    );
     expect(readers).to.not.be.empty;
     for (const { number } of readers)
       expect(program.dot()).to.include(`i${wrote} -> i${number} [label="v1 [32,16] @`);
@@ -188,7 +197,9 @@ describe('program.svg', () => {
 describe('docs/compiled.md', () => {
   it('shows what the library prints', () => {
     const script = fileURLToPath(new URL('../../scripts/gen-compiled.mjs', import.meta.url));
-    const { status, stderr } = spawnSync(process.execPath, [script, '--check'], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(process.execPath, [script, '--check'], {
+      encoding: 'utf8',
+    });
     expect(status, stderr).to.equal(0);
   });
 });

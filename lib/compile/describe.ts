@@ -234,10 +234,7 @@ function linesOf(
     ];
   };
   if (parts.length > 0)
-    return [
-      [`${number}`, '', '', '', 'chain'],
-      ...parts.map((part) => line('', part, '  ')),
-    ];
+    return [[`${number}`, '', '', '', 'chain'], ...parts.map((part) => line('', part, '  '))];
   if (states === undefined) return [line(`${number}`, call)];
   const each: Line[] = [[`${number}`, '', '', '', call.op]];
   for (let k = 0; k < call.operands.length; k += 2 + states) {
@@ -272,10 +269,7 @@ function listing(
   const blocks = instructions.map((i, k) => linesOf(i, states[k], byName));
   const widths = [0, 1, 2, 3].map((c) => Math.max(...blocks.flat().map((line) => line[c]!.length)));
   const part = (setup: boolean): string[] =>
-    columns(
-      blocks.filter((_, k) => instructions[k]!.setup === setup).flat(),
-      widths,
-    );
+    columns(blocks.filter((_, k) => instructions[k]!.setup === setup).flat(), widths);
   const listed = (kind: ProgramValue['kind']): string[] =>
     values.filter((v) => v.kind === kind).map((v) => `${v.name} ${typeOf(v)}`);
   const row = (title: string, names: readonly string[]): string[] =>
@@ -284,7 +278,10 @@ function listing(
   const setup = part(true);
   return [
     `${stage}: ${instructions.length} instructions`,
-    ...row('arguments ', inputs.map((name) => `${name} ${typeOf(byName.get(name)!)}`)),
+    ...row(
+      'arguments ',
+      inputs.map((name) => `${name} ${typeOf(byName.get(name)!)}`),
+    ),
     ...row('parameters', listed('parameter')),
     ...row('state     ', state.length > 0 ? [range(state)] : []),
     ...row('outside   ', listed('outside')),

@@ -1,7 +1,12 @@
 // A described program as a graph: in Graphviz's language, and laid out as SVG by the optional package @viz-js/viz.
 // Knows descriptions only.
 import { TapegradError } from '../errors.js';
-import type { ProgramCall, ProgramDescription, ProgramInstruction, ProgramValue } from './describe.js';
+import type {
+  ProgramCall,
+  ProgramDescription,
+  ProgramInstruction,
+  ProgramValue,
+} from './describe.js';
 
 const PACKAGE = '@viz-js/viz';
 // Wide margins: a viewer without these fonts takes one with wider letters.
@@ -15,7 +20,8 @@ const INPUT = 'shape=ellipse style=filled fillcolor="#e9f5e6" color="#5f9a50"';
 const OUTPUT = 'shape=ellipse style=filled fillcolor="#fdf2dc" color="#c08a2b"';
 const UPDATE = 'fillcolor="#fbe9e7" color="#b5685a"';
 
-const quoted = (text: string): string => `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+const quoted = (text: string): string =>
+  `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 /** Lines that stand to the left. */
 const label = (lines: readonly string[]): string =>
   `"${lines.map((line) => quoted(line).slice(1, -1)).join('\\l')}\\l"`;

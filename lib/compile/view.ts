@@ -1,5 +1,10 @@
 // What a user sees of a program: what it does and where its memory lies. Nothing here runs it.
-import { describeProgram, readStage, type DescribeOptions, type ProgramDescription } from './describe.js';
+import {
+  describeProgram,
+  readStage,
+  type DescribeOptions,
+  type ProgramDescription,
+} from './describe.js';
 import { dot, draw } from './draw.js';
 import type { Program } from './program.js';
 

@@ -15,8 +15,7 @@ void append_number(std::string& json, double value) {
 
 void append_shape(std::string& json, const Shape& shape) {
   json += "[";
-  for (int i = 0; i < shape.ndim; ++i)
-    json += (i ? "," : "") + std::to_string(shape[i]);
+  for (int i = 0; i < shape.ndim; ++i) json += (i ? "," : "") + std::to_string(shape[i]);
   json += "]";
 }
 
