@@ -14,6 +14,7 @@ import {
   TrainingRun,
   type TrainOptions,
 } from './train.js';
+import { ProgramView, type CompiledProgram } from './view.js';
 
 /** What `await step(…, options)` understands. */
 export interface RunOptions {
@@ -49,8 +50,11 @@ export interface CompiledFunction<A extends unknown[], R> {
   train(data: Table | TrainingData, options?: TrainOptions): TrainingRun;
   /** Runs on this thread. */
   runSync(...args: [...A, RunOptions?]): R;
-  /** The version for arguments like these, compiled if need be: its instructions and memory. */
-  program(...args: A): Program;
+  /**
+   * The version for arguments like these, compiled if need be: its instructions and memory.
+   * @example console.log(step.program(x, y).describe().text);
+   */
+  program(...args: A): CompiledProgram;
   /** Versions compiled so far. */
   readonly versions: number;
   /** Frees all programs. What is under way ends at its step's boundary and is rejected with TG_DISPOSED. */
@@ -62,6 +66,12 @@ const POLICIES = ['ignore', 'throw', 'skip'];
 const forgotten = new FinalizationRegistry<Cache>((cache) => {
   cache.dispose();
 });
+
+const lookups = new WeakMap<object, (args: readonly unknown[]) => Program>();
+
+/** @internal The program itself, for those who run it. The compiled function must be kept meanwhile. */
+export const programOf = (compiled: object, args: readonly unknown[]): Program =>
+  lookups.get(compiled)!(args);
 
 /** Programs by the shapes of their inputs, the one used last at the end. */
 class Cache {
@@ -230,25 +240,25 @@ export function compile<A extends unknown[], R>(
     refuseNesting();
     const settings = readTrainOptions('train', given);
     const source = readData('train', data, settings);
-    // By way of `compiled`, which is not collected, and its programs with it, before training ends.
-    const programOf = (like: readonly Tensor[]): Program => compiled.program(...like);
     const signals = settings.signal ? [settings.signal, cache.signal] : [cache.signal];
     return new TrainingRun(
-      (signal) => reportsOf(steps(source, programOf, { ...settings, signal })),
+      (signal) => reportsOf(steps(source, programFor, { ...settings, signal })),
       AbortSignal.any(signals),
     );
   };
-  const compiled = Object.assign(run, {
+  const lookUp = (args: readonly unknown[]): Program => {
+    checkInputs(args);
+    return programFor(args);
+  };
+  const compiled: object = Object.assign(run, {
     runSync,
     train,
-    program: (...args: unknown[]) => {
-      checkInputs(args);
-      return programFor(args);
-    },
+    program: (...args: unknown[]) => new ProgramView(lookUp(args), compiled),
     dispose,
     [Symbol.dispose]: dispose,
   });
   Object.defineProperty(compiled, 'versions', { get: () => cache.programs.size });
   forgotten.register(compiled, cache);
+  lookups.set(compiled, lookUp);
   return compiled as unknown as CompiledFunction<A, R>;
 }

@@ -17,6 +17,7 @@ import {
   type Tensor,
 } from '../tensor.js';
 import { mapTensors, tensorsIn } from '../tree.js';
+import type { RawProgram } from './describe.js';
 
 export type NaNPolicy = 'ignore' | 'throw' | 'skip';
 
@@ -211,8 +212,9 @@ export class Program {
     return fill(this.result, tensors);
   }
 
-  describe(recorded: boolean): unknown {
-    return JSON.parse(native.programDescribe(this.id, recorded ? 1 : 0));
+  /** Its instructions as they were recorded, or as they are run. */
+  describe(recorded: boolean): RawProgram {
+    return JSON.parse(native.programDescribe(this.id, recorded ? 1 : 0)) as RawProgram;
   }
   /** Frees it. A run under way is ended by the step and given the error TG_DISPOSED. */
   dispose(): void {

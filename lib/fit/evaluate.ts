@@ -3,7 +3,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { TapegradError, checkKeys, checkNumber, describe, wrongType } from '../errors.js';
 import { untilAborted } from '../compile/abort.js';
-import { compile, type CompiledFunction } from '../compile/compile.js';
+import { compile, programOf, type CompiledFunction } from '../compile/compile.js';
 import { DataLoader } from '../data/loader.js';
 import type { Dataset } from '../data/source.js';
 import type { Module } from '../nn/module.js';
@@ -152,11 +152,14 @@ export class Evaluator {
       await setImmediate();
       return inEvaluation(this.model, () => tidy(() => this.#forward(...batch)));
     }
-    const program = inEvaluation(this.model, () => this.#compiled!.program(...batch));
-    const result = await program.run({ steps: 1, tensors: batch, onNaN: 'ignore' }, signal);
+    const program = inEvaluation(this.model, () => programOf(this.#compiled!, batch));
+    const result = await program.run(
+      { steps: 1, tensors: batch, onNaN: 'ignore', value: true },
+      signal,
+    );
     if (result.error) throw result.error;
     if (result.done === 0) signal.throwIfAborted();
-    return program.value() as BatchResult;
+    return result.value as BatchResult;
   }
 
   #measure(predictions: readonly Tensor[], targets: readonly Tensor[]): Record<string, number> {
