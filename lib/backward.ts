@@ -241,8 +241,10 @@ export function backward(root: Tensor, options?: BackwardOptions): void {
       if (to && edge.grad === null && !to.zeroed.has(edge)) {
         // The next run finds the gradient of this one, and so must this one.
         edge.grad = outside(() => keep(stateLike(edge)));
+        survives.add(edge.grad);
         to.accumulating.add(edge);
       }
+      to?.usesGradient(edge);
       if (edge.grad === null) {
         edge.grad = keep(own(slot, createGraph));
         to?.graded.add(edge);
@@ -264,9 +266,15 @@ export function backward(root: Tensor, options?: BackwardOptions): void {
 /** @internal Forgets a leaf's gradient and frees its memory; what runs add to is set to zero instead. */
 export function clearGradient(leaf: Tensor): void {
   const to = recording();
-  if (to && leaf.grad && to.accumulating.has(leaf)) {
+  if (to && leaf.grad && !to.graded.has(leaf)) {
     const { grad } = leaf;
-    noGrad(() => copyFrom(grad, zerosLike(grad)));
+    if (to.written.has(grad)) {
+      noGrad(() => copyFrom(grad, zerosLike(grad)));
+    } else {
+      to.replaced.set(leaf, grad);
+      to.zeroed.add(leaf);
+      leaf.grad = null;
+    }
     return;
   }
   to?.zeroed.add(leaf);

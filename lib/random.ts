@@ -2,9 +2,18 @@
 // position), so the same seed gives the same numbers on every machine and with any number of threads.
 import { dtypeCode, execute } from './apply.js';
 import { checkOptions, checkShape, finish, type TensorOptions } from './create.js';
-import { checkNumber, wrongType } from './errors.js';
+import { TapegradError, checkNumber, wrongType } from './errors.js';
+import { isRecording } from './recording.js';
 import { OPS, type OpSpec } from './schema.gen.js';
 import type { Tensor } from './tensor.js';
+
+function refuseRecording(op: string): void {
+  if (isRecording())
+    throw new TapegradError(
+      'TG_TRACE',
+      `${op}: must not be called inside a function that is being compiled; call it before the step`,
+    );
+}
 
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
 let seed = Math.floor(Math.random() * MAX_SEED);
@@ -15,6 +24,7 @@ let stream = 0;
  * @throws TypeError, RangeError unless seed is an integer in 0 … 2⁵³ - 1
  */
 export function manualSeed(value: number): void {
+  refuseRecording('manualSeed');
   seed = checkNumber('manualSeed', 'seed', value, { min: 0, max: MAX_SEED, integer: true });
   stream = 0;
 }
@@ -22,6 +32,7 @@ export function manualSeed(value: number): void {
 export const randomState = (): { seed: number; stream: number } => ({ seed, stream });
 /** Continues where {@link randomState} was taken. */
 export function setRandomState(state: { seed: number; stream: number }): void {
+  refuseRecording('setRandomState');
   if (typeof state !== 'object' || (state as unknown) === null)
     throw wrongType('setRandomState', 'state', 'an object { seed, stream }', state);
   const range = { min: 0, max: MAX_SEED, integer: true };

@@ -9,6 +9,8 @@ import { adopt, blank, type Tensor } from './tensor.js';
 export interface Counter {
   /** Sets the counts back to where the recording found them, and says how to add `steps` runs to them. */
   rewind(): (steps: number) => void;
+  /** Forgets what the recording counted and made. */
+  abandon(): void;
   /** The step size of the next step, for reports. */
   readonly learningRate: number;
 }
@@ -29,6 +31,8 @@ export class Recording {
   readonly zeroed = new Set<Tensor>();
   /** Leaves with a gradient outside, to which every run adds. */
   readonly accumulating = new Set<Tensor>();
+  /** Gradients that leaves had outside when the function set them to zero; recording leaves them in place. */
+  readonly replaced = new Map<Tensor, Tensor>();
   /** Tensors outside that a step writes to. */
   readonly written = new Set<Tensor>();
   /** Modules whose mode was looked at. */
@@ -37,6 +41,26 @@ export class Recording {
   /** Counts for `owner` from now on, once. */
   join(owner: object, counter: () => Counter): void {
     if (!this.counters.has(owner)) this.counters.set(owner, counter());
+  }
+  /** Records that a leaf's gradient, or that there is none, comes from outside. */
+  usesGradient(leaf: Tensor): void {
+    const { grad } = leaf;
+    if (this.graded.has(leaf)) return;
+    if (grad) this.watch(grad, () => leaf.grad === grad && !grad.isDisposed);
+    else if (!this.zeroed.has(leaf)) this.watch(leaf, () => leaf.grad === null);
+  }
+  /** Gradients are again what they were outside. */
+  restoreGradients(): void {
+    for (const leaf of this.graded) leaf.grad = null;
+    for (const [leaf, grad] of this.replaced) leaf.grad = grad;
+  }
+  /** Takes back what recording did outside, for a function that cannot be compiled. */
+  abandon(): void {
+    for (const counter of this.counters.values()) counter.abandon();
+    for (const leaf of this.accumulating) {
+      leaf.grad?.dispose();
+      leaf.grad = null;
+    }
   }
   /** Records a dependency on something that the program cannot see. */
   watch(owner: object, holds: () => boolean): void {
@@ -96,9 +120,10 @@ export function record<T>(seed: number, stream: number, fn: () => T): { result: 
     return { result: fn(), made };
   } catch (error) {
     native.traceEnd();
+    made.abandon();
     throw error;
   } finally {
     current = null;
-    for (const leaf of made.graded) leaf.grad = null;
+    made.restoreGradients();
   }
 }

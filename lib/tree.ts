@@ -1,25 +1,52 @@
 // Tensors inside arrays and plain objects: what compiled functions take and return.
 import { TapegradError } from './errors.js';
-import { isTensor, type Tensor } from './tensor.js';
+import { isTensor, shapeOf, type Tensor } from './tensor.js';
 
 const MAX_DEPTH = 32;
+/** Arrays that hold each other many times over would take for ever. */
+const MAX_ENTRIES = 100_000;
 
 function tooDeep(): TapegradError {
   return new TapegradError(
     'TG_TRACE',
-    `compile: arguments and results may be nested ${MAX_DEPTH} deep (is there a cycle?)`,
+    `compile: arguments and results may be nested ${MAX_DEPTH} deep and have ${MAX_ENTRIES} entries (is there a cycle?)`,
   );
 }
 
 /** @internal The same structure with each tensor replaced; other values stay. */
-export function mapTensors(value: unknown, fn: (t: Tensor) => unknown, depth = 0): unknown {
+export function mapTensors(
+  value: unknown,
+  fn: (t: Tensor) => unknown,
+  depth = 0,
+  seen = { entries: 0 },
+): unknown {
+  if (++seen.entries > MAX_ENTRIES || depth > MAX_DEPTH) throw tooDeep();
   if (isTensor(value)) return fn(value);
-  if (depth > MAX_DEPTH) throw tooDeep();
-  if (Array.isArray(value)) return value.map((v) => mapTensors(v, fn, depth + 1));
+  if (Array.isArray(value)) return value.map((v) => mapTensors(v, fn, depth + 1, seen));
   if (!isPlain(value)) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([name, v]) => [name, mapTensors(v, fn, depth + 1)]),
+    Object.entries(value).map(([name, v]) => [name, mapTensors(v, fn, depth + 1, seen)]),
   );
+}
+
+const identities = new WeakMap<object, number>();
+let objects = 0;
+
+/** @internal Text that is the same for structures that differ in their tensors' elements only. */
+export function outline(value: unknown): string {
+  if (isTensor(value))
+    return `${value.dtype}[${shapeOf(value).join()}]${value.requiresGrad ? 'g' : ''}`;
+  if (Array.isArray(value)) return `[${value.map(outline).join()}]`;
+  if (isPlain(value))
+    return `{${Object.entries(value)
+      .map(([name, v]) => `${JSON.stringify(name)}:${outline(v)}`)
+      .join()}}`;
+  if (typeof value === 'string') return JSON.stringify(value);
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null)
+    return String(value);
+  let identity = identities.get(value);
+  if (identity === undefined) identities.set(value, (identity = ++objects));
+  return `#${identity}`;
 }
 
 /** @internal The tensors of a structure, in order. */

@@ -1,9 +1,10 @@
 // compile: a function of tensors as a native program that runs off the event loop.
 import { TapegradError, checkKeys, wrongType } from '../errors.js';
 import { Program, type NaNPolicy, type RunRequest, type RunResult } from './program.js';
-import { shapeOf, type Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor.js';
 import type { Table } from '../data/table.js';
-import { isPlain, mapTensors, tensorsIn } from '../tree.js';
+import { isRecording } from '../recording.js';
+import { isPlain, outline, tensorsIn } from '../tree.js';
 import type { TrainingData } from './blocks.js';
 import {
   readData,
@@ -13,6 +14,7 @@ import {
   TrainingRun,
   type TrainOptions,
 } from './train.js';
+import { ProgramView, type CompiledProgram } from './view.js';
 
 /** What `await step(…, options)` understands. */
 export interface RunOptions {
@@ -48,8 +50,11 @@ export interface CompiledFunction<A extends unknown[], R> {
   train(data: Table | TrainingData, options?: TrainOptions): TrainingRun;
   /** Runs on this thread. */
   runSync(...args: [...A, RunOptions?]): R;
-  /** The version for arguments like these, compiled if need be: its instructions and memory. */
-  program(...args: A): Program;
+  /**
+   * The version for arguments like these, compiled if need be: its instructions and memory.
+   * @example console.log(step.program(x, y).describe().text);
+   */
+  program(...args: A): CompiledProgram;
   /** Versions compiled so far. */
   readonly versions: number;
   /** Frees all programs. What is under way ends at its step's boundary and is rejected with TG_DISPOSED. */
@@ -61,6 +66,12 @@ const POLICIES = ['ignore', 'throw', 'skip'];
 const forgotten = new FinalizationRegistry<Cache>((cache) => {
   cache.dispose();
 });
+
+const lookups = new WeakMap<object, (args: readonly unknown[]) => Program>();
+
+/** @internal The program itself, for those who run it. The compiled function must be kept meanwhile. */
+export const programOf = (compiled: object, args: readonly unknown[]): Program =>
+  lookups.get(compiled)!(args);
 
 /** Programs by the shapes of their inputs, the one used last at the end. */
 class Cache {
@@ -120,9 +131,6 @@ class Cache {
   }
 }
 
-const signature = (tensors: readonly Tensor[]): string =>
-  tensors.map((t) => `${t.dtype}[${shapeOf(t).join()}]${t.requiresGrad ? 'g' : ''}`).join(' ');
-
 /** Splits off the options: a last argument that is an object with nothing but their names. */
 function split(args: readonly unknown[]): { inputs: readonly unknown[]; options: RunOptions } {
   const last = args.at(-1);
@@ -144,27 +152,29 @@ export function checkRun(op: string, options: unknown): RunOptions {
   return { ...(signal && { signal }), ...(onNaN !== undefined && { onNaN: onNaN as NaNPolicy }) };
 }
 
-/** @internal The tensors of the arguments, in order. Other values would be baked into the program unseen. */
+/** The tensors of the arguments, in order. Numbers would be baked into the program unseen. */
 function checkInputs(inputs: readonly unknown[]): Tensor[] {
+  refuseNesting();
   const tensors = tensorsIn(inputs);
-  mapTensorsOnly(inputs, 'argument');
+  if (tensors.some((t) => t.isDisposed))
+    throw new TapegradError('TG_DISPOSED', 'compile: an argument was disposed of');
+  refuseNumbers(inputs);
   return tensors;
 }
-function mapTensorsOnly(value: unknown, where: string): void {
-  mapTensors(value, (t) => {
-    if (t.isDisposed)
-      throw new TapegradError('TG_DISPOSED', `compile: an ${where} was disposed of`);
-    return t;
-  });
-  const open: unknown[] = [value];
-  for (let v = open.pop(); open.length > 0 || v !== undefined; v = open.pop()) {
-    if (Array.isArray(v)) open.push(...(v as unknown[]));
-    else if (isPlain(v)) open.push(...Object.values(v));
-    else if (typeof v === 'number')
-      throw new TypeError(
-        `compile: an ${where} is the number ${v}; give it as a tensor (tg.tensor(${v})) if it varies, or let the function close over it if it does not`,
-      );
-  }
+function refuseNesting(): void {
+  if (isRecording())
+    throw new TapegradError(
+      'TG_TRACE',
+      'compile: a compiled function was called inside one that is being compiled; call the plain function there',
+    );
+}
+function refuseNumbers(value: unknown): void {
+  if (typeof value === 'number')
+    throw new TypeError(
+      `compile: an argument is the number ${value}; give it as a tensor (tg.tensor(${value})) if it varies, or let the function close over it if it does not`,
+    );
+  if (Array.isArray(value)) value.forEach(refuseNumbers);
+  else if (isPlain(value)) Object.values(value).forEach(refuseNumbers);
 }
 
 /**
@@ -193,14 +203,14 @@ export function compile<A extends unknown[], R>(
     throw new RangeError(`compile: cacheSize must be an integer ≥ 1, got ${String(cacheSize)}`);
   const cache = new Cache(cacheSize);
 
-  const programFor = (inputs: readonly unknown[], tensors: readonly Tensor[]): Program =>
-    cache.find(signature(tensors), () => new Program(fn as never, inputs));
+  const programFor = (inputs: readonly unknown[]): Program =>
+    cache.find(outline(inputs), () => new Program(fn as never, inputs));
 
   const runSync = (...args: unknown[]): R => {
     const { inputs, options: given } = split(args);
     const tensors = checkInputs(inputs);
     given.signal?.throwIfAborted();
-    const program = programFor(inputs, tensors);
+    const program = programFor(inputs);
     return settle(program.runSync(oneStep(tensors, given)));
   };
   const run = async (...args: unknown[]): Promise<R> => {
@@ -208,7 +218,7 @@ export function compile<A extends unknown[], R>(
     const tensors = checkInputs(inputs);
     const { signal } = given;
     signal?.throwIfAborted();
-    const program = programFor(inputs, tensors);
+    const program = programFor(inputs);
     const result = await program.run(oneStep(tensors, given), signal);
     if (result.done === 0 && !result.error) signal?.throwIfAborted();
     return settle(result);
@@ -227,24 +237,28 @@ export function compile<A extends unknown[], R>(
     cache.dispose();
   };
   const train = (data: unknown, given?: TrainOptions): TrainingRun => {
+    refuseNesting();
     const settings = readTrainOptions('train', given);
     const source = readData('train', data, settings);
-    // By way of `compiled`, which is not collected, and its programs with it, before training ends.
-    const programOf = (like: readonly Tensor[]): Program => compiled.program(...like);
     const signals = settings.signal ? [settings.signal, cache.signal] : [cache.signal];
     return new TrainingRun(
-      (signal) => reportsOf(steps(source, programOf, { ...settings, signal })),
+      (signal) => reportsOf(steps(source, programFor, { ...settings, signal })),
       AbortSignal.any(signals),
     );
   };
-  const compiled = Object.assign(run, {
+  const lookUp = (args: readonly unknown[]): Program => {
+    checkInputs(args);
+    return programFor(args);
+  };
+  const compiled: object = Object.assign(run, {
     runSync,
     train,
-    program: (...args: unknown[]) => programFor(args, checkInputs(args)),
+    program: (...args: unknown[]) => new ProgramView(lookUp(args), compiled),
     dispose,
     [Symbol.dispose]: dispose,
   });
   Object.defineProperty(compiled, 'versions', { get: () => cache.programs.size });
   forgotten.register(compiled, cache);
+  lookups.set(compiled, lookUp);
   return compiled as unknown as CompiledFunction<A, R>;
 }

@@ -17,6 +17,7 @@ import {
   type Tensor,
 } from '../tensor.js';
 import { mapTensors, tensorsIn } from '../tree.js';
+import type { RawProgram } from './describe.js';
 
 export type NaNPolicy = 'ignore' | 'throw' | 'skip';
 
@@ -78,6 +79,7 @@ export class Program {
     const random = randomState();
     const made: Tensor[] = [];
     let open = false;
+    let recorded: Recording | undefined;
     try {
       const { result, made: recording } = record(random.seed, random.stream, () => {
         const inputs = mapTensors(args, symbolicLike) as never[];
@@ -89,7 +91,7 @@ export class Program {
         return value;
       });
       open = true;
-      this.recording = recording;
+      recorded = this.recording = recording;
       const outputs = tensorsIn(result);
       const index = new Map(outputs.map((t, i) => [t, i]));
       this.outputs = outputs.length;
@@ -104,6 +106,9 @@ export class Program {
       });
       open = false;
       this.id = native.traceEnd(Float64Array.from(handles));
+    } catch (error) {
+      recorded?.abandon();
+      throw error;
     } finally {
       if (open) native.traceEnd();
       setRandomState(random);
@@ -117,6 +122,10 @@ export class Program {
   get valid(): boolean {
     return this.recording.guards.every((holds) => holds());
   }
+  /** Whether a run off the event loop is under way. */
+  get running(): boolean {
+    return waiting.has(this.id);
+  }
   /** The step size of the next step; NaN without an optimizer. */
   get learningRate(): number {
     for (const counter of this.recording.counters.values()) return counter.learningRate;
@@ -129,10 +138,6 @@ export class Program {
     return this.finish(request, false);
   }
 
-  /** Whether it runs on its own thread. */
-  get running(): boolean {
-    return waiting.has(this.id);
-  }
 
   /** Runs on the program's own thread. An abort ends the run after the step under way. */
   run(request: RunRequest, signal?: AbortSignal): Promise<RunResult> {
@@ -175,6 +180,10 @@ export class Program {
     );
     this.streamsEnd = takeStreams(steps * streams);
     for (const t of this.recording.written) ++t.version;
+    for (const leaf of this.recording.zeroed) {
+      leaf.grad?.dispose();
+      leaf.grad = null;
+    }
   }
 
   private finish({ steps, value }: RunRequest, asynchronous: boolean): RunResult {
@@ -203,8 +212,9 @@ export class Program {
     return fill(this.result, tensors);
   }
 
-  describe(recorded: boolean): unknown {
-    return JSON.parse(native.programDescribe(this.id, recorded ? 1 : 0));
+  /** Its instructions as they were recorded, or as they are run. */
+  describe(recorded: boolean): RawProgram {
+    return JSON.parse(native.programDescribe(this.id, recorded ? 1 : 0)) as RawProgram;
   }
   /** Frees it. A run under way is ended by the step and given the error TG_DISPOSED. */
   dispose(): void {

@@ -2,8 +2,8 @@
 // nothing.
 import { setImmediate } from 'node:timers/promises';
 import { TapegradError, checkKeys, checkNumber, describe, wrongType } from '../errors.js';
-import { abortable } from '../compile/abortable.js';
-import { compile, type CompiledFunction } from '../compile/compile.js';
+import { untilAborted } from '../compile/abort.js';
+import { compile, programOf, type CompiledFunction } from '../compile/compile.js';
 import { DataLoader } from '../data/loader.js';
 import type { Dataset } from '../data/source.js';
 import type { Module } from '../nn/module.js';
@@ -118,7 +118,7 @@ export class Evaluator {
     let right: number | null = null;
     const kept: { predictions: Tensor[]; targets: Tensor[] } = { predictions: [], targets: [] };
     try {
-      for await (const parts of abortable(loader, signal)) {
+      for await (const parts of untilAborted(loader, signal)) {
         const batch = tensorsIn(parts);
         const rows = shapeOf(batch[0]!)[0] ?? 1;
         try {
@@ -152,11 +152,14 @@ export class Evaluator {
       await setImmediate();
       return inEvaluation(this.model, () => tidy(() => this.#forward(...batch)));
     }
-    const program = inEvaluation(this.model, () => this.#compiled!.program(...batch));
-    const result = await program.run({ steps: 1, tensors: batch, onNaN: 'ignore' }, signal);
+    const program = inEvaluation(this.model, () => programOf(this.#compiled!, batch));
+    const result = await program.run(
+      { steps: 1, tensors: batch, onNaN: 'ignore', value: true },
+      signal,
+    );
     if (result.error) throw result.error;
     if (result.done === 0) signal.throwIfAborted();
-    return program.value() as BatchResult;
+    return result.value as BatchResult;
   }
 
   #measure(predictions: readonly Tensor[], targets: readonly Tensor[]): Record<string, number> {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { backward } from '../backward.js';
 import { TapegradError } from '../errors.js';
 import type { BatchStream, TrainingData } from '../compile/blocks.js';
-import { compile, type CompiledFunction } from '../compile/compile.js';
+import { compile, programOf, type CompiledFunction } from '../compile/compile.js';
 import {
   Progress,
   readData,
@@ -173,7 +173,7 @@ class Fitting {
       update(value);
       return value;
     });
-    return { programFor: (like) => compiled.program(...like), compiled };
+    return { programFor: (like) => programOf(compiled, like), compiled };
   }
 
   /** The data, at the position from which to go on. */

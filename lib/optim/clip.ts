@@ -1,7 +1,7 @@
 // Gradient clipping.
 import { checkKeys, checkNumber, wrongType } from '../errors.js';
 import { native } from '../native.js';
-import { isRecording } from '../recording.js';
+import { isRecording, recording } from '../recording.js';
 import { checkTensor, handleOf, type Tensor } from '../tensor.js';
 
 function gradsOf(op: string, parameters: unknown): Tensor[] {
@@ -10,7 +10,9 @@ function gradsOf(op: string, parameters: unknown): Tensor[] {
   const grads: Tensor[] = [];
   let i = 0;
   for (const p of parameters as Iterable<unknown>) {
-    const { grad } = checkTensor(op, `parameter ${i++}`, p);
+    const leaf = checkTensor(op, `parameter ${i++}`, p);
+    recording()?.usesGradient(leaf);
+    const { grad } = leaf;
     if (grad) grads.push(checkTensor(op, 'grad', grad));
   }
   return grads;

@@ -5,7 +5,7 @@ import { stateLike } from '../create.js';
 import { TapegradError, checkKeys, checkNumber, wrongType } from '../errors.js';
 import { native } from '../native.js';
 import { copyFrom } from '../ops.js';
-import { outside, recording, type Counter } from '../recording.js';
+import { outside, recording, type Counter, stepNumber } from '../recording.js';
 import { enableGrad, noGrad } from '../tape.js';
 import {
   checkTensor,
@@ -27,7 +27,7 @@ import {
   type LearningRate,
   type ParameterList,
 } from './options.js';
-import { project, softThreshold } from './projection.js';
+import { project, shrink } from './projection.js';
 import type { Update } from './rule.js';
 import { checkState, exportState, importState, type OptimizerState } from './state.js';
 
@@ -211,6 +211,7 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
       const rate = this.rateOf(group);
       const due = new Map<number, Batch<O>>();
       for (const p of group.parameters) {
+        recording()?.usesGradient(p);
         if (!p.grad) continue;
         this.checkGradient(p, p.grad);
         const t = (this.states.get(p)?.t ?? 0) + 1;
@@ -248,6 +249,16 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     // eslint-disable-next-line @typescript-eslint/no-this-alias -- the getter below has another `this`
     const optimizer = this;
     return {
+      abandon: () => {
+        this.taken = taken;
+        for (const [p, state] of this.states) {
+          state.t = steps.get(p) ?? 0;
+          if (steps.has(p)) continue;
+          for (const t of state.tensors) t.dispose();
+          this.states.delete(p);
+        }
+        this.recorded = null;
+      },
       rewind: () => {
         const run = this.recorded!;
         run.takenPerRun = this.taken - taken;
@@ -273,19 +284,29 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
   }
 
   /** Tells a recording how the numbers of an update follow from the counts of later steps. */
-  private recordNumbers({ group, t, parameters }: Batch<O>): void {
+  private recordNumbers(batch: Batch<O>): void {
     const to = recording();
-    const run = this.recorded;
-    if (!to || !run) return;
+    if (!to || !this.recorded) return;
+    const { group, parameters } = batch;
     const [first] = parameters as [Tensor];
-    const later = this.taken - run.taken;
-    const nth = t - (run.steps.get(first) ?? 0);
+    const later = this.later(batch);
     to.guards.push(() => parameters.every((p) => this.stepsOf(p) === this.stepsOf(first)));
     to.numbers.push((ahead) => {
-      const step = this.taken + later + ahead * run.takenPerRun;
-      const at = this.stepsOf(first) + nth + ahead * (run.stepsPerRun.get(first) ?? 0);
-      const { spec, numbers } = this.rule(at, this.rateOf(group, step), group.options, first);
+      const { t, rate } = later(ahead);
+      const { spec, numbers } = this.rule(t, rate, group.options, first);
       return spec.numbers.map((name) => numbers[name]!);
+    });
+  }
+
+  /** How the count and the step size of an update follow from the counts of later steps. */
+  private later({ group, t, parameters }: Batch<O>): (ahead: number) => { t: number; rate: number } {
+    const run = this.recorded!;
+    const [first] = parameters as [Tensor];
+    const within = this.taken - run.taken;
+    const nth = t - (run.steps.get(first) ?? 0);
+    return (ahead) => ({
+      t: this.stepsOf(first) + nth + ahead * (run.stepsPerRun.get(first) ?? 0),
+      rate: this.rateOf(group, this.taken + within + ahead * run.takenPerRun),
     });
   }
 
@@ -310,14 +331,21 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     native.optimize(spec.code, list, given, parameters);
   }
 
-  private constrain(p: Tensor, { group, t, rate }: Batch<O>): void {
+  private constrain(p: Tensor, batch: Batch<O>): void {
+    const { group, t, rate } = batch;
     const { projection, proximal } = group.options as Required<CommonOptions>;
     noGrad(() =>
       tidy(() => {
         const h = this.metric(this.states.get(p)!.tensors, group.options);
         if (proximal) {
-          const eta = this.proximalRate(t, rate, group.options);
-          copyFrom(p, softThreshold(p, eta * proximal.l1, h));
+          const thresholdAt = (step: number, size: number): number =>
+            this.proximalRate(step, size, group.options) * proximal.l1;
+          const later = this.recorded && this.later(batch);
+          const threshold = stepNumber(p.dtype as 'float32' | 'float64', thresholdAt(t, rate), (k) => {
+            const next = later!(k);
+            return thresholdAt(next.t, next.rate);
+          });
+          copyFrom(p, shrink(p, threshold, h));
         }
         if (projection) copyFrom(p, project(p, projection, h));
       }),

@@ -166,10 +166,16 @@ export function softThreshold(x: Tensor, threshold: number, metric?: Tensor | nu
   checkFloat('softThreshold', 'x', x);
   checkNumber('softThreshold', 'threshold', threshold, { min: 0 });
   const h = checkMetric('softThreshold', x, metric);
+  return shrink(x, threshold, h);
+}
+
+/** @internal softThreshold without its checks; a threshold that differs from step to step is a tensor. */
+export function shrink(x: Tensor, threshold: number | Tensor, h: Tensor | null): Tensor {
   return noGrad(() =>
     tidy(() => {
-      if (!h) return sub(x, clamp(x, { min: -threshold, max: threshold }));
-      const limit = div(threshold, h);
+      if (!h && typeof threshold === 'number')
+        return sub(x, clamp(x, { min: -threshold, max: threshold }));
+      const limit = h ? div(threshold, h) : (threshold as Tensor);
       return sub(x, minimum(maximum(x, neg(limit)), limit));
     }),
   );
