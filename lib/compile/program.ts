@@ -182,8 +182,9 @@ export class Program {
   private finish({ steps }: RunRequest, asynchronous: boolean): RunResult {
     const losses = new Float64Array(steps);
     const outcome = native.programCollect(this.id, losses, asynchronous ? 1 : 0);
-    returnStreams(this.streamsEnd, (steps - outcome.done) * this.facts.streams);
-    for (const add of this.advance) add(outcome.done - outcome.skipped);
+    const applied = outcome.done - outcome.skipped;
+    returnStreams(this.streamsEnd, (steps - applied) * this.facts.streams);
+    for (const add of this.advance) add(applied);
     return {
       done: outcome.done,
       skipped: outcome.skipped,
