@@ -15,7 +15,10 @@ const failure = async (work: () => unknown): Promise<Error & { code?: string }> 
 };
 /** Every element of both parameters grows by one in each step. */
 function counting() {
-  const [a, b] = [0, 1].map(() => tg.keep(tg.zeros([N, N], { requiresGrad: true }))) as [Tensor, Tensor];
+  const [a, b] = [0, 1].map(() => tg.keep(tg.zeros([N, N], { requiresGrad: true }))) as [
+    Tensor,
+    Tensor,
+  ];
   const optimizer = new optim.SGD([a, b], { learningRate: 1 });
   const fn = (x: Tensor): Tensor => {
     const loss = a.add(b).mul(x).sum().neg();
@@ -45,7 +48,11 @@ describe('a program that runs', function () {
     const sgd = new optim.SGD([a]);
     for (const write of [
       () => a.copyFrom(other),
-      () => a.slice({ axis: 0, start: 1 }).detach().copyFrom(tg.zeros([N - 1, N])),
+      () =>
+        a
+          .slice({ axis: 0, start: 1 })
+          .detach()
+          .copyFrom(tg.zeros([N - 1, N])),
       () => sgd.step(),
     ])
       expect((await failure(write)).code).to.equal('TG_BUSY');

@@ -10,7 +10,12 @@ const ROWS = 6;
 /** Batch norm writes its running statistics before the loss is known. */
 function classifier() {
   tg.manualSeed(11);
-  const model = new nn.Sequential(new nn.Linear(4, 8), new nn.BatchNorm1d(8), new nn.ReLU(), new nn.Linear(8, 3));
+  const model = new nn.Sequential(
+    new nn.Linear(4, 8),
+    new nn.BatchNorm1d(8),
+    new nn.ReLU(),
+    new nn.Linear(8, 3),
+  );
   const optimizer = new optim.Adam(model.parameters(), { learningRate: (t) => 0.1 / (t + 1) });
   const step = tg.compile((x: Tensor, y: Tensor) => {
     const loss = losses.crossEntropy(model.forward(x), y);
@@ -85,7 +90,12 @@ describe('a loss that is not finite', () => {
     log: (x) => x.sub(5).log().sum(),
     div: (x) => x.div(x.mul(0)).mean(),
     exp: (x) => x.add(1000).exp().mean(),
-    sqrt: (x) => x.neg().matmul(tg.ones([2, 2])).sqrt().sum(),
+    sqrt: (x) =>
+      x
+        .neg()
+        .matmul(tg.ones([2, 2]))
+        .sqrt()
+        .sum(),
   };
   for (const [name, f] of Object.entries(OPS))
     it(`names ${name}, where it began`, async () => {

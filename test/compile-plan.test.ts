@@ -56,23 +56,35 @@ function faultsOf({ instructions, values, inputs, outputs, arenaBytes }: Plan): 
     if (i.setup) for (const v of writes(i)) last.set(v, body.length); // valid from step to step
   });
   for (const { value } of [...outputs, ...inputs]) touch(value!, body.length);
-  const kept = values.flatMap((v, id) => (v.offset === undefined || v.kind === 'passing' ? [] : [{ ...v, id }]));
+  const kept = values.flatMap((v, id) =>
+    v.offset === undefined || v.kind === 'passing' ? [] : [{ ...v, id }],
+  );
   for (const v of kept) {
     if (v.offset! % 64 !== 0) faults.push(`${v.id} is not aligned`);
     if (v.offset! + v.bytes > arenaBytes) faults.push(`${v.id} lies outside`);
     if (!first.has(v.id)) continue;
     if (v.first! > first.get(v.id)! || v.last! < last.get(v.id)!)
-      faults.push(`${v.id} is used from ${first.get(v.id)} to ${last.get(v.id)}, planned from ${v.first} to ${v.last}`);
+      faults.push(
+        `${v.id} is used from ${first.get(v.id)} to ${last.get(v.id)}, planned from ${v.first} to ${v.last}`,
+      );
   }
   for (const a of kept)
     for (const b of kept) {
-      if (a.id >= b.id || a.offset! >= b.offset! + b.bytes || b.offset! >= a.offset! + a.bytes) continue;
-      const [begin, end] = [Math.max(first.get(a.id)!, first.get(b.id)!), Math.min(last.get(a.id)!, last.get(b.id)!)];
+      if (a.id >= b.id || a.offset! >= b.offset! + b.bytes || b.offset! >= a.offset! + a.bytes)
+        continue;
+      const [begin, end] = [
+        Math.max(first.get(a.id)!, first.get(b.id)!),
+        Math.min(last.get(a.id)!, last.get(b.id)!),
+      ];
       if (begin > end) continue;
       // In place: one elementwise instruction reads the one for the last time and makes the other, element by element.
       const i = body[begin];
       const inPlace =
-        begin === end && i && ELEMENTWISE(i) && a.offset === b.offset && a.bytes === b.bytes &&
+        begin === end &&
+        i &&
+        ELEMENTWISE(i) &&
+        a.offset === b.offset &&
+        a.bytes === b.bytes &&
         writes(i).some((v) => v === a.id || v === b.id);
       if (!inPlace) faults.push(`${a.id} and ${b.id} share bytes from ${begin} to ${end}`);
     }
@@ -103,13 +115,23 @@ describe('the memory plan', () => {
     'a perceptron of six layers': { model: perceptron(6, 32), shape: [16, 32] },
     'a convolutional net': {
       model: new nn.Sequential(
-        new nn.Conv2d(2, 4, 3), new nn.BatchNorm2d(4), new nn.ReLU(), new nn.MaxPool2d(2),
-        new nn.Flatten(), new nn.Dropout(0.3), new nn.Linear(36, 10),
+        new nn.Conv2d(2, 4, 3),
+        new nn.BatchNorm2d(4),
+        new nn.ReLU(),
+        new nn.MaxPool2d(2),
+        new nn.Flatten(),
+        new nn.Dropout(0.3),
+        new nn.Linear(36, 10),
       ),
       shape: [4, 2, 8, 8],
     },
     'layer norm and gelu': {
-      model: new nn.Sequential(new nn.Linear(12, 20), new nn.LayerNorm(20), new nn.GELU(), new nn.Linear(20, 10)),
+      model: new nn.Sequential(
+        new nn.Linear(12, 20),
+        new nn.LayerNorm(20),
+        new nn.GELU(),
+        new nn.Linear(20, 10),
+      ),
       shape: [8, 12],
     },
   };
@@ -144,7 +166,11 @@ describe('the memory plan', () => {
       step.runSync(x, y).dispose();
     };
     await once();
-    const before = [step.program(x, y).facts.allocations, tg.memory().systemAllocations, tg.memory().tensors];
+    const before = [
+      step.program(x, y).facts.allocations,
+      tg.memory().systemAllocations,
+      tg.memory().tensors,
+    ];
     const id = (program as unknown as { id: number }).id;
     const { native } = await import('#lib/native.js');
     const allocations = native.programFacts(id).allocations;
@@ -156,11 +182,15 @@ describe('the memory plan', () => {
 
   it('train calls native code less than once in 20 steps', () => {
     const child = fileURLToPath(new URL('./compile/calls.js', import.meta.url));
-    const { calls, steps } = JSON.parse(execFileSync(process.execPath, [child], { encoding: 'utf8' })) as {
+    const { calls, steps } = JSON.parse(
+      execFileSync(process.execPath, [child], { encoding: 'utf8' }),
+    ) as {
       calls: number;
       steps: number;
     };
     expect(steps).to.equal(8000);
-    expect(calls / steps).to.be.below(0.05).and.above(0);
+    expect(calls / steps)
+      .to.be.below(0.05)
+      .and.above(0);
   });
 });

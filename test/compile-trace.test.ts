@@ -215,7 +215,11 @@ describe('what cannot be recorded', () => {
     ['setRandomState', (x) => (tg.setRandomState({ seed: 3, stream: 0 }), x), /setRandomState/],
     ['a promise', async (x) => Promise.resolve(x), /async/],
     ['its own error', () => expect.fail('own'), /own/],
-    ['too many operations', (x) => Array.from({ length: 70_000 }).reduce<Tensor>((t) => t.add(1), x), /65536/],
+    [
+      'too many operations',
+      (x) => Array.from({ length: 70_000 }).reduce<Tensor>((t) => t.add(1), x),
+      /65536/,
+    ],
   ];
   for (const [name, spoil, message] of REFUSED)
     it(`${name}: an error, and nothing outside has changed`, () => {

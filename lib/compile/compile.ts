@@ -114,20 +114,18 @@ function refuseNesting(): void {
     );
 }
 function mapTensorsOnly(value: unknown, where: string): void {
-  mapTensors(value, (t) => {
+  const live = (t: Tensor): Tensor => {
     if (t.isDisposed)
       throw new TapegradError('TG_DISPOSED', `compile: an ${where} was disposed of`);
     return t;
-  });
-  const open: unknown[] = [value];
-  for (let v = open.pop(); open.length > 0 || v !== undefined; v = open.pop()) {
-    if (Array.isArray(v)) open.push(...(v as unknown[]));
-    else if (isPlain(v)) open.push(...Object.values(v));
-    else if (typeof v === 'number')
+  };
+  mapTensors(value, live, (v) => {
+    if (typeof v === 'number')
       throw new TypeError(
         `compile: an ${where} is the number ${v}; give it as a tensor (tg.tensor(${v})) if it varies, or let the function close over it if it does not`,
       );
-  }
+    return v;
+  });
 }
 
 /**
