@@ -12,7 +12,7 @@ type Fn = (...args: never[]) => unknown;
 export interface World {
   readonly fn: Fn;
   /** The arguments of call number k; made anew for each way of running. */
-  args(k: number): readonly unknown[];
+  readonly args: (k: number) => readonly unknown[];
   /** Tensors that calls change: parameters, running statistics, optimizers' arrays. */
   readonly state?: () => readonly Tensor[];
   /** Other things that calls change, such as counts. */
