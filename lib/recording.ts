@@ -108,7 +108,11 @@ export function stepNumber(
  * @internal Records what fn calls.
  * @returns fn's result and the recording; native code is still waiting for `traceEnd`.
  */
-export function record<T>(seed: number, stream: number, fn: () => T): { result: T; made: Recording } {
+export function record<T>(
+  seed: number,
+  stream: number,
+  fn: () => T,
+): { result: T; made: Recording } {
   if (current)
     throw new TapegradError(
       'TG_TRACE',

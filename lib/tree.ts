@@ -13,19 +13,28 @@ function tooDeep(): TapegradError {
   );
 }
 
-/** @internal The same structure with each tensor replaced; other values stay. */
+/** The entries of an array, whose length is looked at once: it may be hostile. */
+function entriesOf(list: readonly unknown[]): unknown[] {
+  const { length } = list;
+  if (length > MAX_ENTRIES) throw tooDeep();
+  return Array.from({ length }, (_, i) => list[i]);
+}
+
+/** @internal The same structure with each tensor replaced; other values stay, unless `other` replaces them. */
 export function mapTensors(
   value: unknown,
   fn: (t: Tensor) => unknown,
+  other: (value: unknown) => unknown = (v) => v,
   depth = 0,
   seen = { entries: 0 },
 ): unknown {
   if (++seen.entries > MAX_ENTRIES || depth > MAX_DEPTH) throw tooDeep();
   if (isTensor(value)) return fn(value);
-  if (Array.isArray(value)) return value.map((v) => mapTensors(v, fn, depth + 1, seen));
-  if (!isPlain(value)) return value;
+  if (Array.isArray(value))
+    return entriesOf(value).map((v) => mapTensors(v, fn, other, depth + 1, seen));
+  if (!isPlain(value)) return other(value);
   return Object.fromEntries(
-    Object.entries(value).map(([name, v]) => [name, mapTensors(v, fn, depth + 1, seen)]),
+    Object.entries(value).map(([name, v]) => [name, mapTensors(v, fn, other, depth + 1, seen)]),
   );
 }
 
@@ -36,7 +45,7 @@ let objects = 0;
 export function outline(value: unknown): string {
   if (isTensor(value))
     return `${value.dtype}[${shapeOf(value).join()}]${value.requiresGrad ? 'g' : ''}`;
-  if (Array.isArray(value)) return `[${value.map(outline).join()}]`;
+  if (Array.isArray(value)) return `[${entriesOf(value).map(outline).join()}]`;
   if (isPlain(value))
     return `{${Object.entries(value)
       .map(([name, v]) => `${JSON.stringify(name)}:${outline(v)}`)

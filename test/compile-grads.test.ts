@@ -10,7 +10,10 @@ interface Parts {
   readonly optimizer: optim.Optimizer;
   readonly loss: (x: Tensor) => Tensor;
 }
-function world(body: (parts: Parts, x: Tensor) => Tensor, before?: (parts: Parts, k: number) => void): World {
+function world(
+  body: (parts: Parts, x: Tensor) => Tensor,
+  before?: (parts: Parts, k: number) => void,
+): World {
   const w = tg.keep(batch(4, [5]));
   w.requiresGrad = true;
   const optimizer = new optim.Adam([w], { learningRate: 0.1 });
@@ -71,10 +74,13 @@ describe('gradients of compiled functions', () => {
         what: name,
       }));
     it(`${name}, and eager passes that add to it now and then`, () =>
-      expectSame(() => world(body, ({ loss }, k) => k % 2 === 1 && loss(batch(k + 50, [5])).backward()), {
-        calls: 5,
-        what: name,
-      }));
+      expectSame(
+        () => world(body, ({ loss }, k) => k % 2 === 1 && loss(batch(k + 50, [5])).backward()),
+        {
+          calls: 5,
+          what: name,
+        },
+      ));
   }
 
   it('accumulated over calls and used by an eager step', async () => {

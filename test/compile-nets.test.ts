@@ -23,7 +23,13 @@ function training(model: nn.Module, shape: readonly number[], classes: number): 
   };
 }
 const mlp = (): nn.Module =>
-  new nn.Sequential(new nn.Linear(33, 40), new nn.ReLU(), new nn.Linear(40, 17), new nn.Tanh(), new nn.Linear(17, 5));
+  new nn.Sequential(
+    new nn.Linear(33, 40),
+    new nn.ReLU(),
+    new nn.Linear(40, 17),
+    new nn.Tanh(),
+    new nn.Linear(17, 5),
+  );
 const cnn = (): nn.Module =>
   new nn.Sequential(
     new nn.Conv2d(2, 4, 3, { padding: 1 }),
@@ -41,18 +47,38 @@ const NETS: Readonly<Record<string, () => World>> = {
   'a convolutional net': () => training(cnn(), [4, 2, 8, 8], 5),
   'batch norm with its running statistics': () =>
     training(
-      new nn.Sequential(new nn.Linear(7, 9), new nn.BatchNorm1d(9), new nn.ReLU(), new nn.Linear(9, 4)),
+      new nn.Sequential(
+        new nn.Linear(7, 9),
+        new nn.BatchNorm1d(9),
+        new nn.ReLU(),
+        new nn.Linear(9, 4),
+      ),
       [11, 7],
       4,
     ),
   'dropout with its random streams': () =>
     training(
-      new nn.Sequential(new nn.Linear(7, 30), new nn.Dropout(0.4), new nn.ReLU(), new nn.Dropout(0.2), new nn.Linear(30, 4)),
+      new nn.Sequential(
+        new nn.Linear(7, 30),
+        new nn.Dropout(0.4),
+        new nn.ReLU(),
+        new nn.Dropout(0.2),
+        new nn.Linear(30, 4),
+      ),
       [11, 7],
       4,
     ),
   'layer norm': () =>
-    training(new nn.Sequential(new nn.Linear(7, 9), new nn.LayerNorm(9), new nn.GELU(), new nn.Linear(9, 4)), [6, 7], 4),
+    training(
+      new nn.Sequential(
+        new nn.Linear(7, 9),
+        new nn.LayerNorm(9),
+        new nn.GELU(),
+        new nn.Linear(9, 4),
+      ),
+      [6, 7],
+      4,
+    ),
   maxout: () => training(new nn.Sequential(new nn.Maxout(7, 6, 3), new nn.Linear(6, 4)), [6, 7], 4),
 };
 
@@ -78,7 +104,11 @@ describe('compiled nets', function () {
 
   it('large layers, which run on several threads', async () => {
     const build = (): World =>
-      training(new nn.Sequential(new nn.Linear(300, 257), new nn.ReLU(), new nn.Linear(257, 5)), [130, 300], 5);
+      training(
+        new nn.Sequential(new nn.Linear(300, 257), new nn.ReLU(), new nn.Linear(257, 5)),
+        [130, 300],
+        5,
+      );
     const before = tg.numThreads();
     try {
       tg.setNumThreads(1);
@@ -97,7 +127,9 @@ describe('compiled nets', function () {
       () => {
         const table = new nn.Embedding(9, 6);
         const out = new nn.Linear(6, 4);
-        const optimizer = new optim.SGD([...table.parameters(), ...out.parameters()], { momentum: 0.9 });
+        const optimizer = new optim.SGD([...table.parameters(), ...out.parameters()], {
+          momentum: 0.9,
+        });
         return {
           fn: (words: Tensor, y: Tensor) => {
             const loss = losses.crossEntropy(out.forward(table.forward(words).mean(1)), y);
@@ -143,7 +175,8 @@ describe('compiled nets', function () {
         const [x, y] = data();
         const step = tg.compile(world.fn as (x: Tensor, y: Tensor) => Tensor);
         if (way === 'train')
-          await step.train([x, y], { epochs: 2, batchSize: shape[0]!, shuffle: false, seed: 1 }).finished;
+          await step.train([x, y], { epochs: 2, batchSize: shape[0]!, shuffle: false, seed: 1 })
+            .finished;
         else {
           const fn = world.fn as (x: Tensor, y: Tensor) => Tensor;
           for (let k = 0; k < 6; ++k) {
@@ -191,7 +224,8 @@ describe('compiled golden training', () => {
               const z = tg.linear(h, weights[i]!, weights[i + 1]!);
               h = i + 2 < weights.length ? z[c.activation]() : z;
             }
-            const loss = c.loss === 'mse' ? losses.meanSquaredError(h, y) : losses.crossEntropy(h, y);
+            const loss =
+              c.loss === 'mse' ? losses.meanSquaredError(h, y) : losses.crossEntropy(h, y);
             optimizer.minimize(loss);
             return loss;
           },
@@ -203,7 +237,10 @@ describe('compiled golden training', () => {
       const { fn, args } = build();
       const step = tg.compile(fn as (...a: unknown[]) => Tensor);
       c.losses.forEach((wanted, t) => {
-        expect(step.runSync(...args(t)).item(), `loss before step ${t}`).to.be.closeTo(wanted, 1e-8);
+        expect(step.runSync(...args(t)).item(), `loss before step ${t}`).to.be.closeTo(
+          wanted,
+          1e-8,
+        );
       });
     });
 });

@@ -33,7 +33,11 @@ interface Case {
 function casesOf(op: OpSpec): Case[] {
   if (!ELEMENTWISE.has(op.kind)) {
     const { examples, noGradient } = structuredReference(op.name);
-    return examples.map(({ inputs, options }) => ({ inputs, options, differentiable: !noGradient }));
+    return examples.map(({ inputs, options }) => ({
+      inputs,
+      options,
+      differentiable: !noGradient,
+    }));
   }
   const ref = elementwiseReference(op.name);
   const pairs = [
@@ -47,7 +51,12 @@ function casesOf(op: OpSpec): Case[] {
     pairs.map((shapes) => ({
       inputs: shapes.slice(0, op.inputs.length).map((shape, i) => ({
         shape,
-        data: sample(300 + i, count(shape), i ? (ref.domainY ?? ref.domain) : ref.domain, 'float32'),
+        data: sample(
+          300 + i,
+          count(shape),
+          i ? (ref.domainY ?? ref.domain) : ref.domain,
+          'float32',
+        ),
       })),
       options,
       differentiable: op.kind !== 'compare',
@@ -103,8 +112,7 @@ describe('compiled ops', function () {
       const cases = casesOf(op);
       expect(cases).to.not.have.length(0);
       for (const c of cases)
-        for (const dtype of REALS)
-          for (const way of [null, 0]) expectSameBits(op, c, dtype, way);
+        for (const dtype of REALS) for (const way of [null, 0]) expectSameBits(op, c, dtype, way);
     });
   }
 });

@@ -32,24 +32,28 @@ function regression(
     },
     args: (k) => [batch(10 + k, [5, 4], dtype), batch(20 + k, [5, 3], dtype)],
     state: () => stateOf(parameters, optimizer),
-    counts: () => ({ steps: optimizer.steps, rate: optimizer.learningRate, numbers: optimizer.stateDict().numbers }),
+    counts: () => ({
+      steps: optimizer.steps,
+      rate: optimizer.learningRate,
+      numbers: optimizer.stateDict().numbers,
+    }),
   };
 }
 
 const decay = { learningRate: 0.05, weightDecay: 0.01 };
 const OPTIMIZERS: Readonly<Record<string, Make>> = {
-  'SGD': (p) => new optim.SGD(p, { learningRate: 0.1 }),
+  SGD: (p) => new optim.SGD(p, { learningRate: 0.1 }),
   'SGD with momentum': (p) => new optim.SGD(p, { ...decay, momentum: 0.9, nesterov: true }),
   'SGD with dampening': (p) => new optim.SGD(p, { ...decay, momentum: 0.9, dampening: 0.5 }),
-  'Adagrad': (p) => new optim.Adagrad(p, decay),
-  'RMSprop': (p) => new optim.RMSprop(p, decay),
-  'Adadelta': (p) => new optim.Adadelta(p, decay),
-  'Adam': (p) => new optim.Adam(p, decay),
+  Adagrad: (p) => new optim.Adagrad(p, decay),
+  RMSprop: (p) => new optim.RMSprop(p, decay),
+  Adadelta: (p) => new optim.Adadelta(p, decay),
+  Adam: (p) => new optim.Adam(p, decay),
   'Adam with amsgrad': (p) => new optim.Adam(p, { ...decay, amsgrad: true }),
-  'AdamW': (p) => new optim.AdamW(p, decay),
-  'Adamax': (p) => new optim.Adamax(p, decay),
-  'Nadam': (p) => new optim.Nadam(p, decay),
-  'RAdam': (p) => new optim.RAdam(p, decay),
+  AdamW: (p) => new optim.AdamW(p, decay),
+  Adamax: (p) => new optim.Adamax(p, decay),
+  Nadam: (p) => new optim.Nadam(p, decay),
+  RAdam: (p) => new optim.RAdam(p, decay),
 };
 /** Their steps are computed in JavaScript, from values. */
 const EAGER_ONLY = ['AdaSecant', 'FullMatrixAdagrad', 'SVRG', 'VSGD', 'Optimizer'];
@@ -124,8 +128,12 @@ describe('compiled optimizers', function () {
 
   it('gradients clipped by norm and by value', async () => {
     for (const limit of [0.01, 1000]) {
-      await expectSame(() => regression(OPTIMIZERS['Adam']!, (p) => tg.clipGradNorm(p, limit)), { calls: 4 });
-      await expectSame(() => regression(OPTIMIZERS['Adam']!, (p) => tg.clipGradValue(p, limit)), { calls: 4 });
+      await expectSame(() => regression(OPTIMIZERS['Adam']!, (p) => tg.clipGradNorm(p, limit)), {
+        calls: 4,
+      });
+      await expectSame(() => regression(OPTIMIZERS['Adam']!, (p) => tg.clipGradValue(p, limit)), {
+        calls: 4,
+      });
     }
   });
 
@@ -138,7 +146,8 @@ describe('compiled optimizers', function () {
   for (const [name, constraint] of Object.entries(CONSTRAINTS))
     it(`${name}: the same, or refused by name`, async () => {
       for (const make of [
-        (p: Tensor[]) => new optim.SGD(p, { learningRate: (t: number) => 0.1 / (t + 1), ...constraint }),
+        (p: Tensor[]) =>
+          new optim.SGD(p, { learningRate: (t: number) => 0.1 / (t + 1), ...constraint }),
         (p: Tensor[]) => new optim.Adam(p, { learningRate: 0.05, ...constraint }),
       ]) {
         try {

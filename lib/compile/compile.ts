@@ -4,7 +4,7 @@ import { Program, type NaNPolicy, type RunRequest, type RunResult } from './prog
 import type { Tensor } from '../tensor.js';
 import type { Table } from '../data/table.js';
 import { isRecording } from '../recording.js';
-import { isPlain, outline, tensorsIn } from '../tree.js';
+import { isPlain, mapTensors, outline } from '../tree.js';
 import type { TrainingData } from './blocks.js';
 import {
   readData,
@@ -155,10 +155,14 @@ export function checkRun(op: string, options: unknown): RunOptions {
 /** The tensors of the arguments, in order. Numbers would be baked into the program unseen. */
 function checkInputs(inputs: readonly unknown[]): Tensor[] {
   refuseNesting();
-  const tensors = tensorsIn(inputs);
-  if (tensors.some((t) => t.isDisposed))
-    throw new TapegradError('TG_DISPOSED', 'compile: an argument was disposed of');
-  refuseNumbers(inputs);
+  const tensors: Tensor[] = [];
+  const live = (t: Tensor): Tensor => {
+    if (t.isDisposed)
+      throw new TapegradError('TG_DISPOSED', 'compile: an argument was disposed of');
+    tensors.push(t);
+    return t;
+  };
+  mapTensors(inputs, live, refuseNumber);
   return tensors;
 }
 function refuseNesting(): void {
@@ -168,13 +172,13 @@ function refuseNesting(): void {
       'compile: a compiled function was called inside one that is being compiled; call the plain function there',
     );
 }
-function refuseNumbers(value: unknown): void {
+/** What is neither a tensor nor holds any. */
+function refuseNumber(value: unknown): unknown {
   if (typeof value === 'number')
     throw new TypeError(
       `compile: an argument is the number ${value}; give it as a tensor (tg.tensor(${value})) if it varies, or let the function close over it if it does not`,
     );
-  if (Array.isArray(value)) value.forEach(refuseNumbers);
-  else if (isPlain(value)) Object.values(value).forEach(refuseNumbers);
+  return value;
 }
 
 /**

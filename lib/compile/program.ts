@@ -189,8 +189,9 @@ export class Program {
   private finish({ steps, value }: RunRequest, asynchronous: boolean): RunResult {
     const losses = new Float64Array(steps);
     const outcome = native.programCollect(this.id, losses, asynchronous ? 1 : 0);
-    returnStreams(this.streamsEnd, (steps - outcome.done) * this.facts.streams);
-    for (const add of this.advance) add(outcome.done - outcome.skipped);
+    const applied = outcome.done - outcome.skipped;
+    returnStreams(this.streamsEnd, (steps - applied) * this.facts.streams);
+    for (const add of this.advance) add(applied);
     const error = this.disposed ? disposedOf(outcome.done, steps) : failure(outcome);
     return {
       done: outcome.done,

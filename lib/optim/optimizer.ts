@@ -290,7 +290,13 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     const { group, parameters } = batch;
     const [first] = parameters as [Tensor];
     const later = this.later(batch);
-    to.guards.push(() => parameters.every((p) => this.stepsOf(p) === this.stepsOf(first)));
+    const arrays = parameters.map((p) => this.states.get(p)?.tensors);
+    to.guards.push(() =>
+      parameters.every(
+        (p, i) =>
+          this.stepsOf(p) === this.stepsOf(first) && this.states.get(p)?.tensors === arrays[i],
+      ),
+    );
     to.numbers.push((ahead) => {
       const { t, rate } = later(ahead);
       const { spec, numbers } = this.rule(t, rate, group.options, first);

@@ -322,10 +322,16 @@ Status Program::name_culprit(const StepArguments& arguments) {
   StepResult ignored;
   for (size_t k = 0; k < loss_at_; ++k) {
     const Instruction& i = graph_->body[k];
-    TG_TRY(run(i, calls_[k], arguments, &ignored));
     const Instruction* bad = nullptr;
+    const bool rooted = !i.parts.empty() && !is_elementwise(i.parts[0].op);
+    if (rooted) {  // on its own: what follows may be written over it
+      Chain& chain = *chains_[static_cast<size_t>(calls_[k].chain)];
+      TG_TRY(engine_.backend().run(&context_, &chain.root));
+      if (has_nonfinite(chain.root.out)) bad = &i.parts[0];
+    }
+    TG_TRY(run(i, calls_[k], arguments, &ignored));
     for (const Instruction& part : i.parts)
-      if (!bad && graph_->values[static_cast<size_t>(part.out.value)].kind != Value::Kind::passing &&
+      if (!bad && !(rooted && &part == &i.parts[0]) && graph_->values[static_cast<size_t>(part.out.value)].kind != Value::Kind::passing &&
           has_nonfinite(resolved(part.out)))
         bad = &part;
     if (i.kind == Instruction::Kind::op && has_nonfinite(resolved(i.out))) bad = &i;

@@ -146,7 +146,7 @@ void Runner::work() {
     if (!job_.data.empty()) gather(k);
     const int64_t applied = outcome_.done - outcome_.skipped;
     const StepArguments arguments{job_.numbers.data() + applied * graph.row, job_.seed,
-                                  job_.stream + static_cast<uint64_t>(k * graph.streams),
+                                  job_.stream + static_cast<uint64_t>(applied * graph.streams),
                                   job_.on_nan, job_.want_norm && k == job_.steps - 1};
     StepResult result;
     outcome_.status = program_->step(arguments, &result);

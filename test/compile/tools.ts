@@ -12,7 +12,7 @@ type Fn = (...args: never[]) => unknown;
 export interface World {
   readonly fn: Fn;
   /** The arguments of call number k; made anew for each way of running. */
-  args(k: number): readonly unknown[];
+  readonly args: (k: number) => readonly unknown[];
   /** Tensors that calls change: parameters, running statistics, optimizers' arrays. */
   readonly state?: () => readonly Tensor[];
   /** Other things that calls change, such as counts. */
@@ -43,7 +43,11 @@ export async function trailOf(build: () => World, way: Way, calls: number): Prom
   for (let k = 0; k < calls; ++k) {
     const given = args(k) as never[];
     const eager = way === 'eager' || (way === 'mixed' && k % 2 === 0);
-    const value = eager ? fn(...given) : way === 'await' ? await step(...given) : step.runSync(...given);
+    const value = eager
+      ? fn(...given)
+      : way === 'await'
+        ? await step(...given)
+        : step.runSync(...given);
     const out = tensorsIn(value);
     results.push(out.map(valueBits));
     shapes.push(out.map((t) => `${t.dtype}[${t.shape.join()}]`).join(' '));
@@ -62,7 +66,11 @@ export async function trailOf(build: () => World, way: Way, calls: number): Prom
 /** Expects that every way of running leaves the same bits. */
 export async function expectSame(
   build: () => World,
-  { calls = 3, ways = WAYS, what = 'the function' }: { calls?: number; ways?: readonly Way[]; what?: string } = {},
+  {
+    calls = 3,
+    ways = WAYS,
+    what = 'the function',
+  }: { calls?: number; ways?: readonly Way[]; what?: string } = {},
 ): Promise<void> {
   const wanted = await trailOf(build, 'eager', calls);
   for (const way of ways) {
@@ -72,7 +80,9 @@ export async function expectSame(
     wanted.results.forEach((list, k) => {
       list.forEach((b, i) => {
         if (!b.equals(got.results[k]![i]!))
-          expect.fail(`${what}, ${way}: result ${i} of call ${k} has other bits: ${difference(b, got.results[k]![i]!)}`);
+          expect.fail(
+            `${what}, ${way}: result ${i} of call ${k} has other bits: ${difference(b, got.results[k]![i]!)}`,
+          );
       });
     });
     wanted.state.forEach((b, i) => {
@@ -96,7 +106,9 @@ export function batch(
   dtype: 'float32' | 'float64' | 'bfloat16' = 'float32',
 ): Tensor {
   const n = shape.reduce((a, b) => a * b, 1);
-  const data = Float64Array.from({ length: n }, (_, i) => Math.sin(12.9898 * (i + 1) + 78.233 * (k + 1)));
+  const data = Float64Array.from({ length: n }, (_, i) =>
+    Math.sin(12.9898 * (i + 1) + 78.233 * (k + 1)),
+  );
   return tg.tensor(data, { shape, dtype });
 }
 /** Class numbers that are a function of the batch's. */
@@ -107,7 +119,4 @@ export const labels = (k: number, n: number, classes: number): Tensor =>
 export const stateOf = (
   parameters: readonly Tensor[],
   ...optimizers: readonly tg.optim.Optimizer[]
-): Tensor[] => [
-  ...parameters,
-  ...optimizers.flatMap((o) => Object.values(o.stateDict().tensors)),
-];
+): Tensor[] => [...parameters, ...optimizers.flatMap((o) => Object.values(o.stateDict().tensors))];

@@ -141,6 +141,65 @@ function fillMailbox(): void {
   if (below(4) === 0) box[MAILBOX.scalars] = anyNumber();
 }
 
+const programs: number[] = [];
+/** Programs with tensors that they take. */
+const fitting: { id: number; inputs: number[] }[] = [];
+const anyProgram = (): number => (programs.length > 0 && below(5) ? pick(programs) : anyNumber());
+
+/** Numbers per step are 0 for most programs; steps reach beyond every limit. */
+function programArguments(): unknown[] {
+  const steps = pick([0, 1, 1, 2, 3, 40, 2 ** 20, 2 ** 21, 2 ** 40, -1]);
+  const gather = below(4) === 0;
+  const one = fitting.length > 0 && below(3) ? pick(fitting) : null;
+  return [
+    one ? one.id : anyProgram(),
+    (gather ? 16 : 0) | pick([0, 1, 2, 4, 8, 15]),
+    gather ? steps % 50 : pick([0, 1, 2, 2, steps]),
+    new Float64Array(pick([0, 0, 0, 1, 7])),
+    one ? Float64Array.from(one.inputs) : handles(),
+    gather ? Int32Array.from({ length: below(200) }, () => below(5) - (below(9) ? 0 : 1)) : null,
+    below(9),
+    below(9),
+    null,
+  ];
+}
+
+/** A program on one to three inputs, recorded as it should be, for later calls to run. */
+function record(): void {
+  try {
+    native.traceEnd();
+  } catch {
+    // Nothing was being recorded.
+  }
+  native.traceBegin(1, 0);
+  const shape = pick([[2, 3], [4], []]);
+  const inputs = Array.from({ length: 1 + below(3) }, () => {
+    [shape.length, ...shape, 0].forEach((v, i) => (box[MAILBOX.attrs + i] = v));
+    const owner = {};
+    owners.push(owner);
+    return native.traceInput(owner);
+  });
+  let value = inputs[0]!;
+  for (let k = below(4); k > 0; --k) {
+    const owner = {};
+    owners.push(owner);
+    box[MAILBOX.attrCount] = 0;
+    box[MAILBOX.scalars] = 0;
+    value = native.run(code(pick(['add', 'mul', 'sub'])), owner, null, value, pick(inputs));
+  }
+  const id = native.traceEnd(Float64Array.of(value, ...inputs));
+  programs.push(id);
+  const given = inputs.map(() => {
+    [shape.length, ...shape].forEach((v, i) => (box[MAILBOX.attrs + i] = v));
+    const owner = {};
+    owners.push(owner);
+    return native.fromData(owner, 0, new Float32Array(shape.reduce((a, b) => a * b, 1)));
+  });
+  fitting.push({ id, inputs: given });
+  if (fitting.length > 9) for (const h of fitting.shift()!.inputs) native.dispose(h);
+  if (programs.length > 20) native.programDispose(programs.shift()!);
+}
+
 /** Arguments that would do for most functions, for hostile ones to take the place of. */
 function template(name: string): unknown[] {
   switch (name) {
@@ -164,6 +223,30 @@ function template(name: string): unknown[] {
       return [{}, anyHandle()];
     case 'read':
       return [anyHandle(), anyArray()];
+    case 'programsListen':
+      return [() => undefined];
+    case 'traceBegin':
+      return [below(9), below(9)];
+    case 'traceInput':
+      return [{}];
+    case 'traceNumber':
+      return [{}, below(2)];
+    case 'tracePause':
+      return [below(2)];
+    case 'traceEnd':
+      return below(4) ? [handles()] : [];
+    case 'programRun':
+      return programArguments();
+    case 'programCollect':
+      return [anyProgram(), new Float64Array(below(5)), below(2)];
+    case 'programOutput':
+      return [anyProgram(), below(3), {}];
+    case 'programDescribe':
+      return [anyProgram(), below(2)];
+    case 'programFacts':
+    case 'programAbort':
+    case 'programDispose':
+      return [anyProgram()];
     case 'setThreads':
       return [1 + below(3)];
     case 'setMemoryLimit':
@@ -205,6 +288,7 @@ for (let n = 0; n < calls; ++n) {
   native.setMemoryLimit(LIMIT);
   native.setThreads(2);
   while (live.length < 12) make();
+  if (below(50) === 0) record();
   const [name, fn] = below(3) ? functions.find(([f]) => f === 'run')! : pick(functions);
   let args = template(name);
   if (below(2)) args[below(args.length + 1)] = anything();
@@ -216,7 +300,8 @@ for (let n = 0; n < calls; ++n) {
   try {
     const result = below(8) ? fn(...args) : Reflect.apply(fn, pick(NOTHINGS), args);
     ++worked;
-    if (typeof result === 'number' && native.alive(result) && !live.includes(result)) {
+    if (name === 'traceEnd' && typeof result === 'number' && result >= 0) programs.push(result);
+    else if (typeof result === 'number' && native.alive(result) && !live.includes(result)) {
       live.push(result);
       owners.push(args[1] as object);
     }
@@ -234,6 +319,7 @@ for (let n = 0; n < calls; ++n) {
     for (let i = 0; i < 30; ++i) native.dispose(live.splice(below(live.length), 1)[0]!);
   if (owners.length > 200) owners.splice(0, 100);
 }
+for (const id of programs) native.programDispose(id);
 native.setMemoryLimit(2 ** 40);
 for (const h of live) native.dispose(h);
 fillMailbox();

@@ -57,6 +57,7 @@ const TEMPLATES: Readonly<Record<string, () => unknown[]>> = {
   randn: () => [[2, 3], {}],
   randint: () => [0, 5, [2], {}],
   permutation: () => [5],
+  compile: () => [f, {}],
   manualSeed: () => [1],
   setRandomState: () => [{ seed: 1, stream: 0 }],
   setNumThreads: () => [2],
@@ -207,6 +208,9 @@ const SPEAKS_AS: Readonly<Record<string, readonly string[]>> = {
   __proto__: null as never,
   pow: ['square', 'sqrt', 'rsqrt', 'reciprocal'],
   gelu: ['geluErf', 'geluTanh'],
+  runSync: ['compile', 'compiled function', 'a batch'],
+  program: ['compile', 'compiled function'],
+  train: ['compile', 'compiled function', 'DataLoader', 'a batch'],
   T: ['transpose'],
   data: ['dataSync'],
   toArray: ['dataSync'],
@@ -236,7 +240,7 @@ const SPEAKS_AS: Readonly<Record<string, readonly string[]>> = {
   minimize: ['backward', 'SGD'],
   learningRate: ['SGD'],
   addParameterGroup: ['SGD'],
-  step: ['SGD'],
+  step: ['SGD', 'compile', 'compiled function'],
   Linear: ['rand'],
   forward: [': '], // whichever op the layer is made of
   toString: ['slice', 'concat', 'dataSync'],
@@ -374,11 +378,47 @@ function exportsOf(prefix: string, namespace: object): Target[] {
   return found;
 }
 
-/** Functions that `valueAndGrad`, `grad` and `gradientTape` return. */
+/** Functions that `valueAndGrad`, `grad`, `gradientTape` and `compile` return. */
 function returned(): Target[] {
   const apply = (fn: unknown, args: readonly unknown[]): unknown =>
     (fn as (...a: unknown[]) => unknown)(...args);
+  const step = tg.compile((x: unknown) => (tg.isTensor(x) ? f(x) : tg.ones([1])));
+  const pair = tg.compile((x: unknown) => (tg.isTensor(x) ? f(x) : tg.ones([1])));
+  const compiled = (
+    name: string,
+    template: () => unknown[],
+    call: (args: readonly unknown[]) => unknown,
+  ): Target =>
+    target(
+      `compile.${name}`,
+      false,
+      template,
+      () => undefined,
+      (_, args) => call(args),
+    );
+  const table = (): unknown[] => [[t(), t()], { batchSize: 1 }];
   return [
+    compiled(
+      'runSync',
+      () => [t(), { onNaN: 'skip' }],
+      (args) => apply(step.runSync, args),
+    ),
+    compiled(
+      'step',
+      () => [t(), { onNaN: 'throw' }],
+      (args) => apply(step, args),
+    ),
+    compiled(
+      'program',
+      () => [t()],
+      (args) => apply(step.program, args),
+    ),
+    compiled('train', table, (args) => (apply(pair.train, args) as tg.TrainingRun).finished),
+    compiled(
+      'dispose',
+      () => [],
+      (args) => apply(step.dispose, args),
+    ),
     target(
       'valueAndGrad',
       false,
