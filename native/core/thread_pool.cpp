@@ -88,10 +88,19 @@ struct ThreadPool::Shared {
   void* arg = nullptr;
   uint64_t mode = 0;
 
+  std::chrono::steady_clock::time_point last_short{};  // written only by the caller that is busy
+
   int started = 0;  // workers that exist; their indices are 1..started
   int avoided_cpu = -1;
   Range ranges[kMaxThreads];
   Worker workers[kMaxThreads];
+
+  // Whether workers woken now for a short run would still spin at the next, to judge by the last.
+  bool frequent() {
+    const auto now = std::chrono::steady_clock::now(), before = last_short;
+    last_short = now;
+    return now - before < std::chrono::microseconds(kSpinMicros);
+  }
 
   // Claims tasks: those of `self` first, then those of the others.
   void work(int self, int threads) {
@@ -261,7 +270,7 @@ void ThreadPool::resize(int threads) {
   if (shared_ != nullptr && shared_->started + 1 > size_) shared_->join();
 }
 
-void ThreadPool::run(int64_t tasks, void (*fn)(void* arg, int64_t task), void* arg) {
+void ThreadPool::run(int64_t tasks, void (*fn)(void* arg, int64_t task), void* arg, Wake wake) {
   if (tasks <= 1 || size_ == 1 || shared_ == nullptr ||
       shared_->busy.exchange(true, std::memory_order_acquire)) {
     for (int64_t i = 0; i < tasks; ++i) fn(arg, i);
@@ -284,7 +293,8 @@ void ThreadPool::run(int64_t tasks, void (*fn)(void* arg, int64_t task), void* a
   const uint64_t number = run_number(s.word.load(std::memory_order_relaxed)) + 1;
   s.word.store((number << kRunShift) | (static_cast<uint64_t>(threads) << kThreadsShift) | kOpen,
                std::memory_order_seq_cst);
-  if (s.sleeping.load(std::memory_order_seq_cst) > 0) {
+  const bool wanted = wake == Wake::kAlways || s.frequent();
+  if (wanted && s.sleeping.load(std::memory_order_seq_cst) > 0) {
     s.avoid_callers_cpu(size_);
     std::lock_guard<std::mutex> lock(s.mutex);
     s.wake.notify_all();

@@ -24,6 +24,11 @@ class ThreadPool {
   int size() const { return size_; }
   void resize(int threads);  // not from inside a task; no run may be in progress
 
+  // Waking a sleeping worker costs the caller some 10 microseconds. kIfFrequent spares it that for
+  // a run too short to be worth it, unless such runs follow one another closely: then the workers,
+  // once awake, stay so. Workers that are awake help in any case.
+  enum class Wake { kAlways, kIfFrequent };
+
   // Calls fn(arg, task) for every task in [0, tasks) and returns when all have returned. Each
   // thread begins with its own contiguous range of indices, the same from call to call, and then
   // helps the others. Tasks must not depend on one another. Workers compute with the caller's
@@ -31,7 +36,8 @@ class ThreadPool {
   // Any number of threads may call it at once, without waiting for each other: with one task, one
   // thread, or a run already in progress (a nested call, another thread's), everything runs inline,
   // in order.
-  void run(int64_t tasks, void (*fn)(void* arg, int64_t task), void* arg);
+  void run(int64_t tasks, void (*fn)(void* arg, int64_t task), void* arg,
+           Wake wake = Wake::kAlways);
 
  private:
   struct Shared;
@@ -41,11 +47,12 @@ class ThreadPool {
 
 // run() for a callable taking the task index.
 template <class F>
-void parallel(ThreadPool& pool, int64_t tasks, F&& body) {
+void parallel(ThreadPool& pool, int64_t tasks, F&& body,
+              ThreadPool::Wake wake = ThreadPool::Wake::kAlways) {
   auto* address = &body;
   pool.run(
       tasks, [](void* arg, int64_t task) { (**static_cast<decltype(address)*>(arg))(task); },
-      &address);
+      &address, wake);
 }
 
 }  // namespace tg

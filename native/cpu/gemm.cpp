@@ -1,25 +1,16 @@
-// Blocking, packing decisions and threading of the matrix product; built for the baseline, it calls
-// the ISA's kernels through the table. Includes no kernel headers.
+// The loops of the matrix product over blocks, packing and threads, as gemm_plan.h decides them;
+// built for the baseline, it calls the ISA's kernels through the table. Includes no kernel headers.
 #include "gemm.h"
+
+#include "gemm_plan.h"
 
 namespace tg::cpu {
 namespace {
 
-constexpr int64_t kRowBlock = 192;          // rows of A that stay in L2 while panels of B pass
-constexpr int64_t kPanelBlock = 1920;       // columns of B packed at a time
-constexpr double kParallelFlops = 5e5;      // below, waking and joining threads costs more
+using namespace blocking;
+
 constexpr int64_t kFinishBytes = 32 << 10;  // of C that become finished before finish sees them
-constexpr int64_t kPage = 4096;             // rows at this stride fall into the same few cache sets
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
-
-// Where part `index` of `parts` begins when `count` things are spread evenly.
-int64_t spread(int64_t count, int64_t parts, int64_t index) {
-  return count / parts * index + min(index, count % parts);
-}
+constexpr int64_t kTilesPerPacking = 4;     // tiles of A in one task of packing them for all
 
 template <class T>
 const GemmKernels<T>& kernels(const GemmTable& table);
@@ -30,107 +21,6 @@ const GemmKernels<float>& kernels(const GemmTable& table) {
 template <>
 const GemmKernels<double>& kernels(const GemmTable& table) {
   return table.f64;
-}
-
-enum class Method {
-  kTiles,
-  kDotColumns,  // few rows of A, each dotted with B's columns, contiguous in memory
-  kDotRows,     // B is one column, A's rows are contiguous
-  kAxpyRow,     // A is one row, B's rows are contiguous
-  kAxpyColumn,  // B is one column, A's columns are contiguous
-};
-
-// How one shape is computed. Everything that decides about bits follows from the shape alone.
-struct Plan {
-  Method method;
-  bool pack_a, pack_b;
-  int64_t kc, mc, nc;                 // blocks: terms, rows, columns
-  int64_t row_parts, col_parts;       // of one product
-  int64_t batch_parts;                // ranges of products
-  int64_t a_elements, slot_elements;  // scratch per task; A's part of it comes first
-  int64_t tasks() const { return row_parts * col_parts * batch_parts; }
-};
-
-template <class T>
-Method choose_method(const GemmArgs<T>& g) {
-  if (g.n == 1 && g.a_col == 1) return Method::kDotRows;
-  // So few rows do not pay for transposing B; short columns are not worth a dot product's sum.
-  if (g.m <= 4 && g.k >= 64 && g.b_row == 1 && (g.b_col != 1 || g.n == 1))
-    return Method::kDotColumns;
-  if (g.m == 1 && g.b_col == 1) return Method::kAxpyRow;
-  if (g.n == 1 && g.a_row == 1 && g.c_row == 1 && g.epilogue.bias == nullptr)
-    return Method::kAxpyColumn;
-  return Method::kTiles;
-}
-
-// Parts of a product for `threads`: columns as long as each part keeps two panels, so that a core's
-// L2 owns its share of B; then rows.
-template <class T>
-void split(const GemmKernels<T>& kernel, const GemmArgs<T>& g, int64_t threads, Plan& plan) {
-  const int64_t vectors = ceil_div(g.n, kernel.lanes), tiles = ceil_div(g.m, kernel.mr);
-  const int64_t wide = max(1, vectors / (2 * kernel.nr / kernel.lanes));
-  plan.row_parts = plan.col_parts = 1;
-  if (plan.method == Method::kTiles) {
-    plan.col_parts = min(threads, wide);
-    plan.row_parts = min(ceil_div(threads, plan.col_parts), tiles);
-    if (plan.row_parts * plan.col_parts < threads) plan.col_parts = min(threads, vectors);
-  } else if (g.n == 1) {
-    plan.row_parts = min(threads, ceil_div(g.m, kernel.lanes));
-  } else {
-    plan.col_parts = min(threads, vectors);
-  }
-}
-
-// Threads that a product pays for, of those there are.
-template <class T>
-int64_t worthwhile(const GemmArgs<T>& g, int threads, int64_t batch) {
-  const double flops = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
-                       static_cast<double>(g.k) * static_cast<double>(batch);
-  // Narrow products are bound by memory: their time per operation is that of eight rows.
-  const double weight = min(g.m, g.n) < 8 ? 8.0 / static_cast<double>(min(g.m, g.n)) : 1.0;
-  return threads <= 1 || flops * weight < kParallelFlops ? 1 : threads;
-}
-
-template <class T>
-Plan make_plan(const GemmKernels<T>& kernel, const GemmArgs<T>& g, int pool_size, int64_t batch) {
-  Plan plan;
-  plan.method = choose_method(g);
-  const int64_t threads = worthwhile(g, pool_size, batch);
-  plan.batch_parts = min(batch, threads == 1 ? 1 : 4 * threads);
-  split(kernel, g, ceil_div(threads, plan.batch_parts), plan);
-
-  plan.pack_a = plan.pack_b = false;
-  plan.kc = plan.mc = plan.nc = 0;
-  plan.a_elements = plan.slot_elements = 0;
-  const int64_t line = static_cast<int64_t>(kGemmScratchAlign / sizeof(T));
-  if (plan.method != Method::kTiles) {
-    const bool contiguous = plan.method == Method::kDotColumns ? g.a_col == 1 : g.b_row == 1;
-    const bool dots = plan.method == Method::kDotColumns || plan.method == Method::kDotRows;
-    if (dots && !contiguous) plan.slot_elements = round_up(g.k, line);
-    return plan;
-  }
-  const int64_t rows = ceil_div(ceil_div(g.m, kernel.mr), plan.row_parts) * kernel.mr;
-  const int64_t cols = ceil_div(ceil_div(g.n, kernel.lanes), plan.col_parts) * kernel.lanes;
-  int64_t kc = kernel.kc;
-  plan.mc = round_up(ceil_div(rows, ceil_div(rows, kRowBlock)), kernel.mr);
-  plan.nc = round_up(ceil_div(cols, ceil_div(cols, kPanelBlock)), kernel.lanes);
-  const auto page_stride = [&](int64_t stride) {
-    return stride * static_cast<int64_t>(sizeof(T)) % kPage == 0;
-  };
-  // Panels of B are read once per tile of rows: copying them pays for many rows, and earlier where
-  // rows a page apart fall into few cache sets.
-  plan.pack_b = g.b_col != 1 || (g.k >= 64 && g.m >= 256) ||
-                (g.k >= 256 && g.m > 128 && page_stride(g.b_row));
-  // Unpacked, such a panel stays in L2 only for a short pass.
-  if (!plan.pack_b && page_stride(g.b_row)) kc = min(kc, kernel.kc / 2);
-  plan.kc = g.k == 0 ? 0 : ceil_div(g.k, ceil_div(g.k, kc));
-  // A is broadcast from where it lies, unless its tiles spread over many lines or few cache sets.
-  plan.pack_a = cols >= 256 && g.k >= 64 && (g.a_col != 1 || page_stride(g.a_row));
-  if (plan.pack_a) plan.a_elements = plan.mc * plan.kc;
-  plan.slot_elements =
-      round_up(plan.a_elements, line) + (plan.pack_b ? round_up(plan.nc * plan.kc, line) : 0);
-  plan.a_elements = round_up(plan.a_elements, line);
-  return plan;
 }
 
 struct Block {
@@ -203,11 +93,31 @@ void run_vectors(const GemmKernels<T>& kernel, const GemmArgs<T>& g, Method meth
   }
 }
 
+// Tiles [begin, end) of the rows x terms that begin at `a`, one after the other: terms columns of
+// mr.
+template <class T>
+void pack_tiles(const GemmKernels<T>& kernel, const GemmArgs<T>& g, const T* a, int64_t rows,
+                int64_t terms, int64_t begin, int64_t end, T* to) {
+  const int64_t tiles = ceil_div(rows, kernel.mr);
+  for (int64_t t = begin; t < min(end, tiles); ++t) {
+    const int64_t first = spread(rows, tiles, t), count = spread(rows, tiles, t + 1) - first;
+    kernel.pack(to + t * kernel.mr * terms, kernel.mr, a + first * g.a_row, g.a_col, g.a_row, terms,
+                count);
+  }
+}
+
+// Where the shared A has the block of rows at i0, a multiple of mr, and of terms at p0.
+template <class T>
+T* shared_block(const GemmKernels<T>& kernel, const GemmArgs<T>& g, T* shared, int64_t i0,
+                int64_t p0, int64_t terms) {
+  return shared + round_up(g.m, kernel.mr) * p0 + i0 * terms;
+}
+
 // One block of C by register tiles. Packed panels lie one after the other, each kc rows of its
 // width rounded up to whole registers; packed tiles of A lie likewise, kc columns of mr.
 template <class T>
 void run_tiles(const GemmKernels<T>& kernel, const GemmArgs<T>& g, const Plan& plan,
-               const Block& block, int64_t first_row, T* scratch) {
+               const Block& block, int64_t first_row, T* shared, T* scratch) {
   T* const packed_a = scratch;
   T* const packed_b = scratch + plan.a_elements;
   for (int64_t j0 = block.col_begin; j0 < block.col_end; j0 += plan.nc) {
@@ -227,13 +137,9 @@ void run_tiles(const GemmKernels<T>& kernel, const GemmArgs<T>& g, const Plan& p
         s.a_col = g.a_col;
         s.a_tile = 0;
         if (plan.pack_a) {
-          const int64_t tiles = ceil_div(s.m, kernel.mr);
-          for (int64_t t = 0; t < tiles; ++t) {
-            const int64_t first = spread(s.m, tiles, t), rows = spread(s.m, tiles, t + 1) - first;
-            kernel.pack(packed_a + t * kernel.mr * s.k, kernel.mr, s.a + first * g.a_row, g.a_col,
-                        g.a_row, s.k, rows);
-          }
-          s.a = packed_a;
+          T* const to = plan.share_a ? shared_block(kernel, g, shared, i0, p0, s.k) : packed_a;
+          if (!plan.share_a) pack_tiles(kernel, g, s.a, s.m, s.k, 0, s.m, to);
+          s.a = to;
           s.a_row = 1;
           s.a_col = kernel.mr;
           s.a_tile = kernel.mr * s.k;
@@ -247,7 +153,7 @@ void run_tiles(const GemmKernels<T>& kernel, const GemmArgs<T>& g, const Plan& p
           s.b = g.b + p0 * g.b_row + j * g.b_col;
           s.b_row = g.b_row;
           if (plan.pack_b) {
-            T* const to = packed_b + first * s.k;
+            T* const to = packed_b + (plan.keep_b ? first * s.k : 0);
             if (i0 == block.row_begin) kernel.pack(to, width, s.b, g.b_row, g.b_col, s.k, s.n);
             s.b = to;
             s.b_row = width;
@@ -276,6 +182,19 @@ void run_tiles(const GemmKernels<T>& kernel, const GemmArgs<T>& g, const Plan& p
   }
 }
 
+// The rows and columns of part number `task` of every product.
+template <class T>
+Block block_of(const GemmKernels<T>& kernel, const GemmArgs<T>& g, const Plan& plan, int64_t task) {
+  const int64_t col_part = task % plan.col_parts;
+  const int64_t row_part = task / plan.col_parts % plan.row_parts;
+  const int64_t row_unit = plan.method == Method::kTiles ? kernel.mr : kernel.lanes;
+  const int64_t row_units = ceil_div(g.m, row_unit), col_units = ceil_div(g.n, kernel.lanes);
+  return {spread(row_units, plan.row_parts, row_part) * row_unit,
+          min(g.m, spread(row_units, plan.row_parts, row_part + 1) * row_unit),
+          spread(col_units, plan.col_parts, col_part) * kernel.lanes,
+          min(g.n, spread(col_units, plan.col_parts, col_part + 1) * kernel.lanes)};
+}
+
 template <class T>
 struct Job {
   const GemmKernels<T>* kernel;
@@ -291,29 +210,57 @@ void run_task(void* arg, int64_t task) {
   const GemmKernels<T>& kernel = *job.kernel;
   const Plan& plan = *job.plan;
   GemmArgs<T> g = *job.args;
-  T* scratch = job.scratch + (plan.slot_elements > 0 ? task * plan.slot_elements : 0);
-  const int64_t col_part = task % plan.col_parts;
-  const int64_t row_part = task / plan.col_parts % plan.row_parts;
+  T* shared = job.scratch;
+  T* scratch =
+      job.scratch + (plan.slot_elements > 0 ? plan.shared_elements + task * plan.slot_elements : 0);
+  const Block block = block_of(kernel, g, plan, task);
   const int64_t batch_part = task / (plan.col_parts * plan.row_parts);
-  const int64_t row_unit = plan.method == Method::kTiles ? kernel.mr : kernel.lanes;
-  const int64_t row_units = ceil_div(g.m, row_unit), col_units = ceil_div(g.n, kernel.lanes);
-  const Block block = {spread(row_units, plan.row_parts, row_part) * row_unit,
-                       min(g.m, spread(row_units, plan.row_parts, row_part + 1) * row_unit),
-                       spread(col_units, plan.col_parts, col_part) * kernel.lanes,
-                       min(g.n, spread(col_units, plan.col_parts, col_part + 1) * kernel.lanes)};
   const int64_t end = spread(job.batch->count, plan.batch_parts, batch_part + 1);
   for (int64_t i = spread(job.batch->count, plan.batch_parts, batch_part); i < end; ++i) {
     g.a = job.args->a + (job.batch->a != nullptr ? job.batch->a[i] : 0);
     g.b = job.args->b + (job.batch->b != nullptr ? job.batch->b[i] : 0);
     g.c = job.args->c + (job.batch->c != nullptr ? job.batch->c[i] : 0);
     if (plan.method == Method::kTiles) {
-      run_tiles(kernel, g, plan, block, i * g.m, scratch);
+      run_tiles(kernel, g, plan, block, i * g.m, shared, scratch);
     } else {
       run_vectors(kernel, g, plan.method, block, scratch);
       finish(g, i * g.m, block);
     }
   }
 }
+
+// Packs A for all parts of a product: some tiles of one block of rows and terms.
+template <class T>
+struct SharedPacking {
+  const Job<T>& job;
+  int64_t groups, row_blocks, term_blocks;  // groups of tiles in a block of rows; those in a part
+
+  explicit SharedPacking(const Job<T>& its_job)
+      : job(its_job),
+        groups(ceil_div(job.plan->mc, job.kernel->mr * kTilesPerPacking)),
+        row_blocks(ceil_div(
+            ceil_div(ceil_div(job.args->m, job.kernel->mr), job.plan->row_parts) * job.kernel->mr,
+            job.plan->mc)),
+        term_blocks(ceil_div(job.args->k, job.plan->kc)) {}
+
+  int64_t tasks() const { return job.plan->row_parts * row_blocks * term_blocks * groups; }
+
+  void operator()(int64_t task) const {
+    const GemmKernels<T>& kernel = *job.kernel;
+    const GemmArgs<T>& g = *job.args;
+    const Plan& plan = *job.plan;
+    const int64_t first = task % groups * kTilesPerPacking;
+    const int64_t p0 = task / groups % term_blocks * plan.kc;
+    const int64_t row_block = task / (groups * term_blocks);
+    const Block part = block_of(kernel, g, plan, row_block / row_blocks * plan.col_parts);
+    const int64_t i0 = part.row_begin + row_block % row_blocks * plan.mc;
+    const int64_t rows = min(plan.mc, part.row_end - i0), terms = min(plan.kc, g.k - p0);
+    const T* const a = g.a + i0 * g.a_row + p0 * g.a_col;
+    if (rows > 0)
+      pack_tiles(kernel, g, a, rows, terms, first, first + kTilesPerPacking,
+                 shared_block(kernel, g, job.scratch, i0, p0, terms));
+  }
+};
 
 template <class T>
 void run_batch(const GemmTable& table, const GemmArgs<T>& g, const GemmBatch& batch, void* scratch,
@@ -331,7 +278,11 @@ void run_batch(const GemmTable& table, const GemmArgs<T>& g, const GemmBatch& ba
   const GemmKernels<T>& kernel = kernels<T>(table);
   const Plan plan = make_plan(kernel, g, pool.size(), batch.count);
   Job<T> job = {&kernel, &g, &batch, &plan, static_cast<T*>(scratch)};
-  pool.run(plan.tasks(), run_task<T>, &job);
+  if (plan.share_a) {
+    const SharedPacking<T> packing(job);
+    parallel(pool, packing.tasks(), packing, plan.wake);
+  }
+  pool.run(plan.tasks(), run_task<T>, &job, plan.wake);
 }
 
 template <class T>
@@ -359,7 +310,7 @@ template <class T>
 size_t scratch_bytes(const GemmTable& table, const GemmArgs<T>& g, int threads, int64_t batch) {
   if (g.m <= 0 || g.n <= 0 || g.k <= 0 || batch <= 0) return 0;
   const Plan plan = make_plan(kernels<T>(table), g, threads, batch);
-  return static_cast<size_t>(plan.slot_elements) * static_cast<size_t>(plan.tasks()) * sizeof(T);
+  return static_cast<size_t>(plan.shared_elements + plan.slot_elements * plan.tasks()) * sizeof(T);
 }
 
 }  // namespace

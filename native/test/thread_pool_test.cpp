@@ -74,6 +74,32 @@ void workers_take_part() {
   check(other, "task 0 on the caller, task 1 on the worker");
 }
 
+// Short runs far apart are the caller's alone; close together, they get help.
+void short_runs_wake_when_frequent() {
+  using Wake = tg::ThreadPool::Wake;
+  tg::ThreadPool pool(2);
+  const auto caller = std::this_thread::get_id();
+  std::atomic<int> helped{0};
+  int micros = 1000;  // time enough to be woken and help
+  auto task = [&](int64_t) {
+    if (std::this_thread::get_id() != caller) helped.fetch_add(1);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(micros);
+    while (std::chrono::steady_clock::now() < end) continue;
+  };
+  tg::parallel(pool, 2, task);  // starts the worker
+  helped = 0;
+  for (int round = 0; round < 40; ++round) {
+    usleep(5000);
+    tg::parallel(pool, 2, task, Wake::kIfFrequent);
+  }
+  // On a busy machine, a worker may still be on its way to sleep.
+  check(helped.load() < 15, "a sleeping worker is left alone", helped.load());
+  micros = 5;
+  helped = 0;
+  for (int i = 0; i < 20000; ++i) tg::parallel(pool, 2, task, Wake::kIfFrequent);
+  check(helped.load() > 100, "frequent short runs wake a worker", helped.load());
+}
+
 void nested_runs_inline() {
   tg::ThreadPool pool(4);
   std::atomic<int> inner{0};
@@ -235,6 +261,7 @@ int main() {
   every_task_once();
   sleeping_and_waiting();
   workers_take_part();
+  short_runs_wake_when_frequent();
   nested_runs_inline();
   resizing();
   create_and_destroy();

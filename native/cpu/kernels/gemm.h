@@ -323,28 +323,28 @@ TG_INLINE void load_piece(V<T>& x, int q, const T* p) {
 #endif
 }
 
-// dst[r * dst_row + c] = src[r + c * col] for up to kLanes rows and columns; kFull: for so many.
-// Of the registers x[g][j], piece q comes from column q * kPiece + j; transposing the pieces of
-// x[g] makes rows of them: interleaving registers i and i + kPiece / 2 rotates the bits of every
+// dst[r * dst_row + c] = src[r + c * col] for up to kLanes rows and kCols columns; kFull: for so
+// many. Of the registers x[g][j], piece q comes from column q * kPiece + j; transposing the pieces
+// of x[g] makes rows of them: interleaving registers i and i + kPiece / 2 rotates the bits of every
 // element's place by one, so log2(kPiece) rounds swap row and column. A column is read at once:
 // where columns lie pages apart, the cache may not hold all of their lines.
-template <class T, bool kFull>
+template <class T, int kCols, bool kFull>
 TG_INLINE void pack_square(T* dst, int64_t dst_row, const T* src, int64_t col, int64_t rows,
                            int64_t cols) {
-  constexpr int P = kPiece<T>, kPieces = V<T>::kLanes / P;
-  V<T> x[kPieces][P];
+  constexpr int P = kPiece<T>, kGroups = V<T>::kLanes / P, kPieces = kCols / P;
+  V<T> x[kGroups][P];
 #pragma GCC unroll 4
   for (int j = 0; j < P; ++j)
 #pragma GCC unroll 4
     for (int q = 0; q < kPieces; ++q)
 #pragma GCC unroll 4
-      for (int g = 0; g < kPieces; ++g) {
+      for (int g = 0; g < kGroups; ++g) {
         if (!kFull && q == 0) x[g][j] = V<T>(typename V<T>::Vec{});
         if (kFull || (q * P + j < cols && g * P + P <= rows))
           load_piece<T>(x[g][j], q, src + (q * P + j) * col + g * P);
       }
 #pragma GCC unroll 4
-  for (int g = 0; g < kPieces; ++g) {
+  for (int g = 0; g < kGroups; ++g) {
 #pragma GCC unroll 2
     for (int width = 1; width < P; width *= 2) {
       V<T> y[P];
@@ -358,8 +358,8 @@ TG_INLINE void pack_square(T* dst, int64_t dst_row, const T* src, int64_t col, i
 #pragma GCC unroll 4
     for (int i = 0; i < P; ++i) {
       T* const row = dst + (g * P + i) * dst_row;
-      if (kFull || cols == V<T>::kLanes)
-        store<T>(row, x[g][i]);
+      if (kFull || cols == kCols)
+        __builtin_memcpy(row, &x[g][i], kCols * sizeof(T));
       else
         store<T>(row, x[g][i], cols);
     }
@@ -369,11 +369,32 @@ TG_INLINE void pack_square(T* dst, int64_t dst_row, const T* src, int64_t col, i
     for (int64_t c = 0; c < cols; ++c) dst[r * dst_row + c] = src[r + c * col];
 }
 
+// pack() for up to kCols columns that are each contiguous.
+template <class T, int kCols>
+TG_INLINE void pack_columns(T* dst, int64_t dst_row, const T* src, int64_t col, int64_t rows,
+                            int64_t cols) {
+  constexpr int64_t kLanes = V<T>::kLanes;
+  int64_t r = 0;
+  if (cols == kCols)
+    for (; r + kLanes <= rows; r += kLanes)
+      pack_square<T, kCols, true>(dst + r * dst_row, dst_row, src + r, col, kLanes, kCols);
+  for (; r < rows; r += kLanes)
+    pack_square<T, kCols, false>(dst + r * dst_row, dst_row, src + r, col,
+                                 rows - r < kLanes ? rows - r : kLanes, cols);
+}
+
 template <class T>
 void pack(T* dst, int64_t dst_row, const T* src, int64_t row, int64_t col, int64_t rows,
           int64_t cols) {
   constexpr int kLanes = V<T>::kLanes;
-  if (col == 1) {
+  // Tiles of A: narrower than a register where it holds more than a tile has rows.
+  constexpr int kTile = kTileRows < kLanes && kTileRows % kPiece<T> == 0 ? kTileRows : kLanes;
+  if (col == 1 && cols == kTile) {
+    for (int64_t r = 0; r < rows; ++r, dst += dst_row, src += row) {
+      __builtin_memcpy(dst, src, kTile * sizeof(T));
+      __builtin_prefetch(src + 8 * row);
+    }
+  } else if (col == 1) {
     const int64_t whole = cols / kLanes * kLanes;
     for (int64_t r = 0; r < rows; ++r, dst += dst_row, src += row) {
       for (int64_t c = 0; c < whole; c += kLanes) {
@@ -386,17 +407,11 @@ void pack(T* dst, int64_t dst_row, const T* src, int64_t row, int64_t col, int64
       }
     }
   } else if (row == 1) {
-    for (int64_t c = 0; c < cols; c += kLanes) {
-      const int64_t width = cols - c < kLanes ? cols - c : kLanes;
-      int64_t r = 0;
-      if (width == kLanes)
-        for (; r + kLanes <= rows; r += kLanes)
-          pack_square<T, true>(dst + r * dst_row + c, dst_row, src + c * col + r, col, kLanes,
-                               kLanes);
-      for (; r < rows; r += kLanes)
-        pack_square<T, false>(dst + r * dst_row + c, dst_row, src + c * col + r, col,
-                              rows - r < kLanes ? rows - r : kLanes, width);
-    }
+    int64_t c = 0;
+    for (; kTile == kLanes ? c < cols : c + kTile < cols; c += kLanes)
+      pack_columns<T, kLanes>(dst + c, dst_row, src + c * col, col, rows,
+                              cols - c < kLanes ? cols - c : kLanes);
+    if (c < cols) pack_columns<T, kTile>(dst + c, dst_row, src + c * col, col, rows, cols - c);
   } else {
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = 0; c < cols; ++c) dst[r * dst_row + c] = src[r * row + c * col];
