@@ -139,14 +139,18 @@ describe('the memory plan', () => {
   for (const [name, { model, shape }] of Object.entries(NETS))
     it(`of ${name}: what lives at the same time shares no bytes`, () => {
       const step = trainer(model);
-      const plan = programOf(step, [batch(1, shape), labels(1, shape[0]!, 10)]).describe(false) as Plan;
+      const plan = programOf(step, [batch(1, shape), labels(1, shape[0]!, 10)]).describe(
+        false,
+      ) as unknown as Plan;
       expect(plan.instructions.length).to.be.above(10);
       expect(faultsOf(plan)).to.deep.equal([]);
     });
 
   it('the check finds a plan that is wrong', () => {
     const step = trainer(NETS['layer norm and gelu']!.model);
-    const plan = programOf(step, [batch(1, [8, 12]), labels(1, 8, 10)]).describe(false) as Plan;
+    const plan = programOf(step, [batch(1, [8, 12]), labels(1, 8, 10)]).describe(
+      false,
+    ) as unknown as Plan;
     const computed = plan.values.filter((v) => v.kind === 'computed' && v.offset !== undefined);
     for (const v of computed) v.offset = 0;
     expect(faultsOf(plan)).to.not.deep.equal([]);
@@ -154,7 +158,10 @@ describe('the memory plan', () => {
 
   it('takes at most 60 % of what all intermediate results would take', () => {
     const step = trainer(perceptron(6, 64));
-    const { arenaBytes, sumBytes } = programOf(step, [batch(1, [128, 64]), labels(1, 128, 10)]).facts;
+    const { arenaBytes, sumBytes } = programOf(step, [
+      batch(1, [128, 64]),
+      labels(1, 128, 10),
+    ]).facts;
     expect(arenaBytes / sumBytes).to.be.at.most(0.6);
   });
 

@@ -97,24 +97,32 @@ function learning(loader: DataLoader, order: Int32Array): Partial<LoaderState> {
 /** The parts of a batch as tensors, and those among them that were made here. */
 function partsOf(batch: unknown): { tensors: Tensor[]; made: Tensor[] } {
   const made: Tensor[] = [];
-  const list: unknown[] = isTensor(batch) || ArrayBuffer.isView(batch)
-    ? [batch]
-    : Array.isArray(batch)
-      ? batch
-      : isPlain(batch)
-        ? Object.values(batch)
-        : [];
+  const list: unknown[] =
+    isTensor(batch) || ArrayBuffer.isView(batch)
+      ? [batch]
+      : Array.isArray(batch)
+        ? batch
+        : isPlain(batch)
+          ? Object.values(batch)
+          : [];
   if (list.length === 0)
     throw wrongType('train', 'a batch', 'a tuple or record of tensors or typed arrays', batch);
   const tensors = list.map((part, i) => {
     if (isTensor(part)) return part;
     if (isShaped(part)) {
-      const t = tensorFor('train', `part ${i} of a batch`, part.data as never, { shape: part.shape });
+      const t = tensorFor('train', `part ${i} of a batch`, part.data as never, {
+        shape: part.shape,
+      });
       made.push(t);
       return t;
     }
     if (!ArrayBuffer.isView(part))
-      throw wrongType('train', `part ${i} of a batch`, 'a Tensor, a typed array or { data, shape }', part);
+      throw wrongType(
+        'train',
+        `part ${i} of a batch`,
+        'a Tensor, a typed array or { data, shape }',
+        part,
+      );
     const t = tensorFor('train', `part ${i} of a batch`, part as never);
     made.push(t);
     return t;
@@ -190,7 +198,12 @@ async function* streamBlocks(
       stream === null ||
       !(Symbol.asyncIterator in stream || Symbol.iterator in stream)
     )
-      throw wrongType('train', 'the data', 'a DataLoader, tensors or an iterable of batches', stream);
+      throw wrongType(
+        'train',
+        'the data',
+        'a DataLoader, tensors or an iterable of batches',
+        stream,
+      );
     let batches = 0;
     for await (const work of markLast(batchBlocks(stream as BatchStream, epoch, own))) {
       ++batches;

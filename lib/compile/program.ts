@@ -138,7 +138,6 @@ export class Program {
     return this.finish(request, false);
   }
 
-
   /** Runs on the program's own thread. An abort ends the run after the step under way. */
   run(request: RunRequest, signal?: AbortSignal): Promise<RunResult> {
     listen();

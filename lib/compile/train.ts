@@ -53,7 +53,9 @@ export interface Runnable {
 export type ProgramFor = (like: readonly Tensor[]) => Runnable;
 
 /** @internal */
-export interface TrainSettings extends Required<Omit<TrainOptions, 'signal' | 'seed' | 'reportEvery'>> {
+export interface TrainSettings extends Required<
+  Omit<TrainOptions, 'signal' | 'seed' | 'reportEvery'>
+> {
   readonly seed: number | undefined;
   readonly reportEvery: number;
   readonly signal: AbortSignal | undefined;
@@ -61,7 +63,16 @@ export interface TrainSettings extends Required<Omit<TrainOptions, 'signal' | 's
 
 type DataSettings = Pick<TrainSettings, 'batchSize' | 'shuffle' | 'seed' | 'dropLast'>;
 
-const KNOWN = ['epochs', 'batchSize', 'shuffle', 'seed', 'dropLast', 'reportEvery', 'signal', 'onNaN'];
+const KNOWN = [
+  'epochs',
+  'batchSize',
+  'shuffle',
+  'seed',
+  'dropLast',
+  'reportEvery',
+  'signal',
+  'onNaN',
+];
 // A block is this long, so that a change of the learning rate, an abort or a report is not far away and the cost
 // of starting it is small beside it.
 const BLOCK_SECONDS = 0.05;
@@ -78,7 +89,8 @@ export function readTrainOptions(
   const count = (name: string, value: unknown, usual: number): number =>
     value === undefined ? usual : checkNumber(op, name, value, { min: 1, integer: true });
   const flag = (name: string, value: unknown, usual: boolean): boolean => {
-    if (value !== undefined && typeof value !== 'boolean') throw wrongType(op, name, 'a boolean', value);
+    if (value !== undefined && typeof value !== 'boolean')
+      throw wrongType(op, name, 'a boolean', value);
     return value ?? usual;
   };
   const { signal, onNaN = 'throw' } = given;
@@ -251,9 +263,7 @@ export async function* steps(
     if (result.done < work.steps) signal?.throwIfAborted();
     const { endsEpoch } = work;
     yield {
-      report: due(0)
-        ? progress.report(endsEpoch, program.learningRate, result.gradientNorm)
-        : null,
+      report: due(0) ? progress.report(endsEpoch, program.learningRate, result.gradientNorm) : null,
       endsEpoch,
     };
   }

@@ -305,7 +305,11 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
   }
 
   /** How the count and the step size of an update follow from the counts of later steps. */
-  private later({ group, t, parameters }: Batch<O>): (ahead: number) => { t: number; rate: number } {
+  private later({
+    group,
+    t,
+    parameters,
+  }: Batch<O>): (ahead: number) => { t: number; rate: number } {
     const run = this.recorded!;
     const [first] = parameters as [Tensor];
     const within = this.taken - run.taken;
@@ -347,10 +351,14 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
           const thresholdAt = (step: number, size: number): number =>
             this.proximalRate(step, size, group.options) * proximal.l1;
           const later = this.recorded && this.later(batch);
-          const threshold = stepNumber(p.dtype as 'float32' | 'float64', thresholdAt(t, rate), (k) => {
-            const next = later!(k);
-            return thresholdAt(next.t, next.rate);
-          });
+          const threshold = stepNumber(
+            p.dtype as 'float32' | 'float64',
+            thresholdAt(t, rate),
+            (k) => {
+              const next = later!(k);
+              return thresholdAt(next.t, next.rate);
+            },
+          );
           copyFrom(p, shrink(p, threshold, h));
         }
         if (projection) copyFrom(p, project(p, projection, h));

@@ -22,7 +22,10 @@ size_t default_limit() {
 }  // namespace
 
 Environment::Environment(Napi::Env env, const Backend& backend, const char* isa)
-    : env_(env), engine_(backend, default_limit(), default_threads()), programs_(engine_), isa_(isa) {
+    : env_(env),
+      engine_(backend, default_limit(), default_threads()),
+      programs_(engine_),
+      isa_(isa) {
   // A fixed few hundred bytes: nothing a user can make large.
   Napi::Float64Array array = Napi::Float64Array::New(env, Mailbox::kLength);
   mailbox_ = array.Data();

@@ -15,9 +15,9 @@ napi_value gradient_norm(napi_env env, napi_callback_info info);  // (handles) -
 napi_value scale(napi_env env, napi_callback_info info);          // (handles, factor)
 napi_value clip_norm(napi_env env,
                      napi_callback_info info);  // (handles, limit, finite: 0 or 1) -> norm before
-napi_value clip(napi_env env, napi_callback_info info);           // (handles, limit)
-napi_value assign(napi_env env, napi_callback_info info);         // (handle, source)
-napi_value accumulate(napi_env env, napi_callback_info info);     // (handle, source)
+napi_value clip(napi_env env, napi_callback_info info);        // (handles, limit)
+napi_value assign(napi_env env, napi_callback_info info);      // (handle, source)
+napi_value accumulate(napi_env env, napi_callback_info info);  // (handle, source)
 
 // tensors.cpp: making, reading and freeing.
 napi_value from_data(napi_env env,
@@ -25,7 +25,7 @@ napi_value from_data(napi_env env,
 napi_value zeros_like(napi_env env, napi_callback_info info);  // (owner, alive, handle) -> handle
 napi_value clone_all(napi_env env,
                      napi_callback_info info);  // (owners, handles, room for handles, alive)
-napi_value read(napi_env env, napi_callback_info info);        // (handle, typed array)
+napi_value read(napi_env env, napi_callback_info info);  // (handle, typed array)
 napi_value describe(napi_env env,
                     napi_callback_info info);  // (handle): dtype, shape, strides to the mailbox
 napi_value share(napi_env env, napi_callback_info info);    // (handle) -> id
@@ -41,12 +41,13 @@ napi_value trace_input(napi_env env, napi_callback_info info);      // (owner) -
 napi_value trace_number(napi_env env, napi_callback_info info);     // (owner, dtype) -> handle
 napi_value trace_pause(napi_env env, napi_callback_info info);      // (paused: 0 or 1)
 napi_value trace_end(napi_env env, napi_callback_info info);        // (output handles) -> id
-napi_value program_run(napi_env env, napi_callback_info info);  // (id, how, steps, numbers, handles,
-                                                                // order, seed, stream, alive)
-napi_value program_collect(napi_env env, napi_callback_info info);  // (id, losses, asynchronous)
-napi_value program_output(napi_env env, napi_callback_info info);   // (id, i, owner) -> handle
-napi_value program_abort(napi_env env, napi_callback_info info);    // (id)
-napi_value program_dispose(napi_env env, napi_callback_info info);  // (id)
+napi_value program_run(napi_env env,
+                       napi_callback_info info);  // (id, how, steps, numbers, handles,
+                                                  // order, seed, stream, alive)
+napi_value program_collect(napi_env env, napi_callback_info info);   // (id, losses, asynchronous)
+napi_value program_output(napi_env env, napi_callback_info info);    // (id, i, owner) -> handle
+napi_value program_abort(napi_env env, napi_callback_info info);     // (id)
+napi_value program_dispose(napi_env env, napi_callback_info info);   // (id)
 napi_value program_describe(napi_env env, napi_callback_info info);  // (id, recorded) -> JSON
 napi_value program_facts(napi_env env, napi_callback_info info);     // (id) -> {row, streams, …}
 

@@ -135,8 +135,7 @@ Status fill(Engine& engine, Program& to, size_t i, double handle) {
 }
 
 // A tensor [n, …] whose rows fit input i.
-Status source(Engine& engine, const Program& to, size_t i, double handle, Job* job,
-              int64_t* rows) {
+Status source(Engine& engine, const Program& to, size_t i, double handle, Job* job, int64_t* rows) {
   Tensor* tensor;
   TG_TRY(engine.find("a compiled function", handle, &tensor));
   const TensorView &view = tensor->view, &input = to.graph().inputs[i].view;
@@ -254,8 +253,7 @@ napi_value trace_number(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   uint32_t slot = 0;
-  const Status status =
-      self.programs().recording()->add_number(static_cast<DType>(dtype), &slot);
+  const Status status = self.programs().recording()->add_number(static_cast<DType>(dtype), &slot);
   return status == Status::ok ? self.publish(env, slot, args.value[0], false)
                               : self.raise(env, status);
 }
@@ -294,7 +292,8 @@ napi_value trace_end(napi_env env, napi_callback_info info) {
   if (status != Status::ok) return self.raise(env, status);
   const int64_t id = self.programs().add(std::move(graph));
   // Every way to fail leaves its message in the engine's error.
-  return id < 0 ? self.raise(env, Status::out_of_memory) : make_number(env, static_cast<double>(id));
+  return id < 0 ? self.raise(env, Status::out_of_memory)
+                : make_number(env, static_cast<double>(id));
 }
 
 napi_value program_run(napi_env env, napi_callback_info info) {
@@ -319,8 +318,8 @@ napi_value program_run(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   const bool gather = how & kGather;
-  if (gather && (!args.bytes(5, &type, &order, &order_length, &order_bytes) ||
-                 type != napi_int32_array)) {
+  if (gather &&
+      (!args.bytes(5, &type, &order, &order_length, &order_bytes) || type != napi_int32_array)) {
     napi_throw_type_error(env, "TG_TYPE", "a compiled function: the order must be an Int32Array");
     return nullptr;
   }

@@ -59,8 +59,8 @@ struct Backend {
   Status (*accumulate)(ExecContext*, const TensorView* y, const TensorView* x);
 };
 
-// By how much gradients of joint norm `norm` are scaled so that it is at most `limit`; 1 leaves them
-// as they are. A norm that is NaN or infinite scales them by itself, unless `finite`.
+// By how much gradients of joint norm `norm` are scaled so that it is at most `limit`; 1 leaves
+// them as they are. A norm that is NaN or infinite scales them by itself, unless `finite`.
 inline double clip_factor(double norm, double limit, bool finite) {
   if (finite && !(norm - norm == 0)) return 1;
   const double factor = limit / (norm + 1e-6);

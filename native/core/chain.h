@@ -11,11 +11,12 @@ constexpr int kMaxStageInputs = 4;
 constexpr int kMaxChainOperands = kMaxChain * kMaxStageInputs;  // tensors from outside
 
 struct ChainStage {
-  Op op;  // elementwise
-  DType dtype;      // of the kernel: that of the first input that is a number
+  Op op;        // elementwise
+  DType dtype;  // of the kernel: that of the first input that is a number
   DType out_dtype;
   int n_in;
-  int in[kMaxStageInputs];  // ≥ 0: an operand; else ~the stage whose result it is, or ~kMaxChain for the root's
+  int in[kMaxStageInputs];  // ≥ 0: an operand; else ~the stage whose result it is, or ~kMaxChain
+                            // for the root's
   double p[4];
   void* out;  // contiguous memory of the chain's shape; null if only later stages need it
 };

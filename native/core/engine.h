@@ -106,7 +106,8 @@ class Engine {
   class List {
    public:
     List(Engine& engine, int n)
-        : pool_(engine.pool_), n_(n),
+        : pool_(engine.pool_),
+          n_(n),
           storage_(engine.allocate(static_cast<size_t>(n > 0 ? n : 1) * sizeof(T))) {
       for (int i = 0; storage_ && i < n; ++i) new (&(*this)[i]) T{};
     }

@@ -23,8 +23,7 @@ Status Engine::assign(double handle, double source) {
   int order[kMaxDims];
   if (!to->view.dense(order))
     return error_.set(Status::range_error, "copyFrom: the target is a view with gaps or overlaps");
-  if (recorder_)
-    return recorder_->assign({to->storage, to->view}, {from->storage, from->view});
+  if (recorder_) return recorder_->assign({to->storage, to->view}, {from->storage, from->view});
   Scratch copy{&pool_};
   TG_TRY(materialise(from->view, to->view, &copy));
   std::memcpy(to->view.data, copy.storage->data, to->view.bytes());
@@ -58,8 +57,7 @@ Status Engine::accumulate(double handle, double source) {
                       name_of(from->view.dtype), print(from->view.shape, s),
                       name_of(to->view.dtype), print(to->view.shape, t));
   }
-  if (recorder_)
-    return recorder_->accumulate({to->storage, to->view}, {from->storage, from->view});
+  if (recorder_) return recorder_->accumulate({to->storage, to->view}, {from->storage, from->view});
   if (to->view.same_layout(from->view))
     return backend_.accumulate(&context_, &to->view, &from->view);
   Scratch copy{&pool_};

@@ -48,7 +48,8 @@ void run_piece(const Prepared& chain, int64_t at, int64_t count, const void* roo
       chain.plan(from).gather(at, count, gathered[k]);
       in[k] = gathered[k];
     }
-    void* out = stage.out ? static_cast<char*>(stage.out) + at * chain.out_size[s] : temporaries + chain.temporary[s];
+    void* out = stage.out ? static_cast<char*>(stage.out) + at * chain.out_size[s]
+                          : temporaries + chain.temporary[s];
     chain.kernel[s](out, in, count, stage.p);
     made[s] = out;
   }

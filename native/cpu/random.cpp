@@ -78,8 +78,8 @@ template <class T>
 T largest_below(double high) {
   T top = static_cast<T>(high);
   while (static_cast<double>(top) >= high)
-    top = top == 0 ? -std::numeric_limits<T>::min()
-                   : std::nextafter(top, -static_cast<T>(INFINITY));
+    top =
+        top == 0 ? -std::numeric_limits<T>::min() : std::nextafter(top, -static_cast<T>(INFINITY));
   return top;
 }
 

@@ -24,8 +24,8 @@ bool plain_float(const TensorView& view) {
 bool can_be_stage(const Instruction& i) {
   for (const Operand& o : i.in)
     if (!is_wide_float(o.view.dtype) && o.view.dtype != DType::boolean) return false;
-  return i.kind == Instruction::Kind::op && is_elementwise(i.op) && i.in.size() <= kMaxStageInputs &&
-         i.out.view.contiguous() && i.out.view.shape.ndim > 0 &&
+  return i.kind == Instruction::Kind::op && is_elementwise(i.op) &&
+         i.in.size() <= kMaxStageInputs && i.out.view.contiguous() && i.out.view.shape.ndim > 0 &&
          (is_wide_float(i.out.view.dtype) || i.out.view.dtype == DType::boolean);
 }
 

@@ -102,8 +102,8 @@ Operand Graph::materialised(const Recorded& source, const TensorView& layout, St
 }
 
 Storage* Graph::symbolic(size_t bytes, Value::Kind kind) {
-  Storage* storage = new (std::nothrow)
-      Storage{kNowhere, 0, 1, nullptr, nullptr, nullptr, 0, static_cast<int32_t>(values.size()), true};
+  Storage* storage = new (std::nothrow) Storage{
+      kNowhere, 0, 1, nullptr, nullptr, nullptr, 0, static_cast<int32_t>(values.size()), true};
   if (!storage) return nullptr;
   Value value;
   value.kind = kind;

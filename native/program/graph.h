@@ -37,13 +37,13 @@ struct Operand {
 struct Instruction {
   enum class Kind : uint8_t { op, chain, optimize, accumulate, assign, clip_norm, clip_value };
   Kind kind = Kind::op;
-  Op op = kOps;            // op
-  Attrs attrs;             // op
-  int64_t stream = -1;     // op, random ones: counts from the step's first stream; else -1
-  int rule = 0;            // optimize
-  int numbers = 0;         // optimize: place of its numbers in a step's row
-  double limit = 0;        // clip_norm, clip_value
-  bool finite = false;     // clip_norm
+  Op op = kOps;             // op
+  Attrs attrs;              // op
+  int64_t stream = -1;      // op, random ones: counts from the step's first stream; else -1
+  int rule = 0;             // optimize
+  int numbers = 0;          // optimize: place of its numbers in a step's row
+  double limit = 0;         // clip_norm, clip_value
+  bool finite = false;      // clip_norm
   std::vector<Operand> in;  // optimize: parameter, gradient, states for each; else what is read,
                             // or for accumulate and assign: target, source; clip: all tensors
   Operand out;              // op
@@ -73,8 +73,8 @@ class Graph final : public Recorder {
     int at;
   };
   std::vector<StepNumber> step_numbers;  // inputs that are filled from the row
-  int row = 0;          // numbers that a step needs, of optimizers and others
-  int64_t streams = 0;  // random streams that a step draws
+  int row = 0;                           // numbers that a step needs, of optimizers and others
+  int64_t streams = 0;                   // random streams that a step draws
 
   // A symbolic tensor that stands for input number inputs.size().
   Status add_input(DType dtype, const Shape& shape, uint32_t* slot);

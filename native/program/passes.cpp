@@ -23,9 +23,9 @@ bool same_view(const TensorView& a, const TensorView& b) {
 
 bool same_operand(const Graph& graph, const Operand& a, const Operand& b) {
   if (a.value != b.value || !same_view(a.view, b.view)) return false;
-  return a.value >= 0 || std::memcmp(&graph.numbers[static_cast<size_t>(a.number)],
-                                     &graph.numbers[static_cast<size_t>(b.number)],
-                                     sizeof(double)) == 0;
+  return a.value >= 0 ||
+         std::memcmp(&graph.numbers[static_cast<size_t>(a.number)],
+                     &graph.numbers[static_cast<size_t>(b.number)], sizeof(double)) == 0;
 }
 
 bool same_op(const Graph& graph, const Instruction& a, const Instruction& b) {
@@ -56,15 +56,18 @@ void share_common(Graph& graph) {
     for_reads(i, [&](const Operand& o) {
       const Value& value = graph.values[static_cast<size_t>(o.value)];
       // What is written to in mid-step may differ between the two.
-      stable = stable && (value.kind == Value::Kind::external ? writes[static_cast<size_t>(o.value)] == 0
-                                                              : once(o));
+      stable =
+          stable && (value.kind == Value::Kind::external ? writes[static_cast<size_t>(o.value)] == 0
+                                                         : once(o));
     });
     for (size_t back = 1; stable && !twin && back <= kLookBack && back <= kept.size(); ++back) {
       const Instruction& before = kept[kept.size() - back];
       if (same_op(graph, before, i) && once(before.out)) twin = &before;
     }
-    if (twin) instead[static_cast<size_t>(i.out.value)] = twin->out.value;
-    else kept.push_back(static_cast<Instruction&&>(i));
+    if (twin)
+      instead[static_cast<size_t>(i.out.value)] = twin->out.value;
+    else
+      kept.push_back(static_cast<Instruction&&>(i));
   }
   graph.body.swap(kept);
   for (Operand& o : graph.outputs) replace(o);

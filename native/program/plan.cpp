@@ -19,7 +19,8 @@ void find_lifetimes(const Graph& graph, Plan& plan) {
   plan.last.assign(graph.values.size(), -2);
   const auto touch = [&](int value, int at) {
     if (graph.values[static_cast<size_t>(value)].kind == Value::Kind::passing) return;
-    int &first = plan.first[static_cast<size_t>(value)], &last = plan.last[static_cast<size_t>(value)];
+    int &first = plan.first[static_cast<size_t>(value)],
+        &last = plan.last[static_cast<size_t>(value)];
     if (at < first) first = at;
     if (at > last) last = at;
   };
@@ -120,8 +121,7 @@ Plan make_plan(const Graph& graph) {
   Plan plan;
   find_lifetimes(graph, plan);
   InPlace in_place(graph, plan);
-  for (size_t k = 0; k < graph.body.size(); ++k)
-    in_place.visit(graph.body[k], static_cast<int>(k));
+  for (size_t k = 0; k < graph.body.size(); ++k) in_place.visit(graph.body[k], static_cast<int>(k));
   const std::vector<int>& over = in_place.over;
   const size_t n = graph.values.size();
   plan.offset.assign(n, 0);
@@ -168,9 +168,10 @@ Plan make_plan(const Graph& graph) {
     }
     b->offset = at;
     plan.bytes = std::max(plan.bytes, at + b->bytes);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), b,
-                                   [](const Block* x, const Block* y) { return x->offset < y->offset; }),
-                  b);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), b,
+                         [](const Block* x, const Block* y) { return x->offset < y->offset; }),
+        b);
   }
   for (size_t v = 0; v < n; ++v) {
     const int b = block_of[static_cast<size_t>(root[v])];

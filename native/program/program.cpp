@@ -97,8 +97,8 @@ Program::~Program() {
 void* Program::address(const Operand& o) const {
   if (o.value < 0) return const_cast<double*>(&graph_->numbers[static_cast<size_t>(o.number)]);
   const Value& value = graph_->values[static_cast<size_t>(o.value)];
-  char* base = static_cast<char*>(value.kind == Value::Kind::external ? value.storage->data
-                                                                      : arena_->data);
+  char* base =
+      static_cast<char*>(value.kind == Value::Kind::external ? value.storage->data : arena_->data);
   if (value.kind != Value::Kind::external) base += plan_.offset[static_cast<size_t>(o.value)];
   return base + reinterpret_cast<uintptr_t>(o.view.data);
 }
@@ -151,8 +151,11 @@ int Program::prepare_chain(const Instruction& i) {
 }
 
 Program::Call Program::prepare(const Instruction& i) {
-  Call call{{i.op, nullptr, static_cast<int>(i.in.size()), {}, i.attrs}, views_.size(),
-            items_.size(), 0, -1};
+  Call call{{i.op, nullptr, static_cast<int>(i.in.size()), {}, i.attrs},
+            views_.size(),
+            items_.size(),
+            0,
+            -1};
   for (const Operand& o : i.in) views_.push_back(resolved(o));
   if (i.kind == Instruction::Kind::op) call.op.out = resolved(i.out);
   if (i.kind == Instruction::Kind::chain) call.chain = prepare_chain(i);
@@ -193,9 +196,7 @@ Status Program::check() {
   return Status::ok;
 }
 
-TensorView Program::output(size_t i) const {
-  return resolved(graph_->outputs[i]);
-}
+TensorView Program::output(size_t i) const { return resolved(graph_->outputs[i]); }
 
 Status Program::run(const Instruction& i, Call& call, const StepArguments& arguments,
                     StepResult* result) {
@@ -243,8 +244,7 @@ Status Program::run(const Instruction& i, Call& call, const StepArguments& argum
 
 Status Program::run_all(size_t from, size_t to, const StepArguments& arguments,
                         StepResult* result) {
-  for (size_t k = from; k < to; ++k)
-    TG_TRY(run(graph_->body[k], calls_[k], arguments, result));
+  for (size_t k = from; k < to; ++k) TG_TRY(run(graph_->body[k], calls_[k], arguments, result));
   return Status::ok;
 }
 
@@ -252,8 +252,10 @@ Status Program::step(const StepArguments& arguments, StepResult* result) {
   *result = {kUnknown, kUnknown, false};
   for (const Graph::StepNumber& n : graph_->step_numbers) {
     const double number = arguments.numbers[n.at];
-    if (n.to.view.dtype == DType::float64) *static_cast<double*>(address(n.to)) = number;
-    else *static_cast<float*>(address(n.to)) = static_cast<float>(number);
+    if (n.to.view.dtype == DType::float64)
+      *static_cast<double*>(address(n.to)) = number;
+    else
+      *static_cast<float*>(address(n.to)) = static_cast<float>(number);
   }
   const bool guard = has_loss_ && arguments.on_nan != OnNaN::ignore;
   if (guard) save_early_writes();
@@ -265,8 +267,10 @@ Status Program::step(const StepArguments& arguments, StepResult* result) {
     result->skipped = true;
     return Status::ok;
   }
-  if (status == Status::ok) status = run_all(loss_at_, calls_.size(), arguments, result);
-  else if (guard) restore_early_writes();
+  if (status == Status::ok)
+    status = run_all(loss_at_, calls_.size(), arguments, result);
+  else if (guard)
+    restore_early_writes();
   return status;
 }
 
@@ -331,7 +335,8 @@ Status Program::name_culprit(const StepArguments& arguments) {
     }
     TG_TRY(run(i, calls_[k], arguments, &ignored));
     for (const Instruction& part : i.parts)
-      if (!bad && !(rooted && &part == &i.parts[0]) && graph_->values[static_cast<size_t>(part.out.value)].kind != Value::Kind::passing &&
+      if (!bad && !(rooted && &part == &i.parts[0]) &&
+          graph_->values[static_cast<size_t>(part.out.value)].kind != Value::Kind::passing &&
           has_nonfinite(resolved(part.out)))
         bad = &part;
     if (i.kind == Instruction::Kind::op && has_nonfinite(resolved(i.out))) bad = &i;

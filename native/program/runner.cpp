@@ -44,8 +44,10 @@ Status Runner::claim(Job&& job) {
   job_ = static_cast<Job&&>(job);
   for (size_t v = 0; v < values.size(); ++v) {
     if (values[v].kind != Value::Kind::external) continue;
-    if (program_->writes(v)) values[v].storage->writer = this;
-    else ++values[v].storage->readers;
+    if (program_->writes(v))
+      values[v].storage->writer = this;
+    else
+      ++values[v].storage->readers;
   }
   for (const Source& source : job_.data) ++source.storage->readers;
   claimed_ = true;
@@ -61,8 +63,10 @@ void Runner::release() {
   const std::vector<Value>& values = program_->graph().values;
   for (size_t v = 0; v < values.size(); ++v) {
     if (values[v].kind != Value::Kind::external) continue;
-    if (program_->writes(v)) values[v].storage->writer = nullptr;
-    else --values[v].storage->readers;
+    if (program_->writes(v))
+      values[v].storage->writer = nullptr;
+    else
+      --values[v].storage->readers;
   }
   for (const Source& source : job_.data) {
     --source.storage->readers;
@@ -151,8 +155,7 @@ void Runner::work() {
     StepResult result;
     outcome_.status = program_->step(arguments, &result);
     if (outcome_.status != Status::ok) {
-      std::snprintf(outcome_.message, sizeof outcome_.message, "%s",
-                    program_->error().message());
+      std::snprintf(outcome_.message, sizeof outcome_.message, "%s", program_->error().message());
       break;
     }
     outcome_.losses[static_cast<size_t>(k)] = result.loss;

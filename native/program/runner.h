@@ -32,9 +32,9 @@ struct Job {
 };
 
 struct Outcome {
-  int64_t done = 0;     // steps begun and ended, skipped ones included
-  int64_t skipped = 0;  // of them, for a loss that was not finite
-  double norm = 0;      // of the last step
+  int64_t done = 0;            // steps begun and ended, skipped ones included
+  int64_t skipped = 0;         // of them, for a loss that was not finite
+  double norm = 0;             // of the last step
   std::vector<double> losses;  // one for each step done; NaN if the program has none
   Status status = Status::ok;
   char message[768] = "";
