@@ -22,6 +22,11 @@ export type Work =
   | { kind: 'adam'; tensors: number; size: number }
   /** Forward, softmax cross-entropy, backward and Adam of a ReLU network on one batch. */
   | { kind: 'step'; sizes: number[]; batch: number }
+  /**
+   * The same as a compiled program: many steps of `train`, which gathers the one batch again and again; or one
+   * awaited call after the other.
+   */
+  | { kind: 'compiled'; sizes: number[]; batch: number; by: 'train' | 'call' }
   /** The same of a small convolutional network on 28×28 images; see `CNN`. */
   | { kind: 'cnn'; batch: number }
   /** Only the matrix products of a step, one after the other; no case, but beside one (limits.ts). */
@@ -85,7 +90,13 @@ const QUICK = new Set([
   'adam/16x262144',
   'step/64-64-10-b32',
   'step/784-256-128-10-b128',
+  'compiled/64-64-10-b32-train',
+  'compiled/64-64-10-b32-call',
 ]);
+
+/** What stands for it where nothing is compiled: the step as it is. */
+export const eagerOf = (work: Work): Work =>
+  work.kind === 'compiled' ? { kind: 'step', sizes: work.sizes, batch: work.batch } : work;
 
 /**
  * The convolutional network: images [1, 28, 28], 3×3 convolutions without padding to these channels, each with
@@ -158,6 +169,12 @@ export const CASES: readonly Case[] = [
     work: { kind: 'step', sizes, batch },
   })),
   { name: 'step/cnn-b64', work: { kind: 'cnn', batch: 64 } } satisfies Case,
+  ...NETS.flatMap(([sizes, batch]) =>
+    (['train', 'call'] as const).map((by): Case => ({
+      name: `compiled/${sizes.join('-')}-b${batch}-${by}`,
+      work: { kind: 'compiled', sizes, batch, by },
+    })),
+  ),
 ].map((c) => ({ ...c, quick: QUICK.has(c.name) }));
 
 /** The cases of the given names and groups, in the list's order; the first unknown name otherwise. */
@@ -190,6 +207,7 @@ export function quote(work: Work, ns: number): string {
     case 'adam':
       return `${((work.tensors * work.size) / ns).toFixed(2)} G/s`;
     case 'step':
+    case 'compiled':
     case 'cnn':
     case 'products':
       return duration(ns);

@@ -3,7 +3,7 @@
 // timed in this process.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
-import { quote, type Case, type Work } from './cases.js';
+import { eagerOf, quote, type Case, type Work } from './cases.js';
 import { productsOf } from './limits.js';
 import { machine } from './machine.js';
 import type { Measurement } from './measure.js';
@@ -14,7 +14,7 @@ import { markdown, plain } from './tables.js';
 
 /** A library in a case's round-robin. */
 interface Participant {
-  name: 'ours' | 'limit' | 'products' | 'peer';
+  name: 'ours' | 'limit' | 'products' | 'eager' | 'peer';
   library: Library;
   work: Work;
   rounds: Measurement[];
@@ -29,8 +29,10 @@ function participants(c: Case, peers: readonly Library[]): Participant[] {
   const products = productsOf(c.work);
   if (products)
     all.push({ name: 'products', library: OURS, work: { kind: 'products', products }, rounds: [] });
+  const work = eagerOf(c.work);
+  if (work !== c.work) all.push({ name: 'eager', library: OURS, work, rounds: [] });
   for (const library of peers)
-    all.push({ name: library === LIMITS ? 'limit' : 'peer', library, work: c.work, rounds: [] });
+    all.push({ name: library === LIMITS ? 'limit' : 'peer', library, work, rounds: [] });
   return all;
 }
 
@@ -71,7 +73,7 @@ async function measureCase(
   for (const { name, library, rounds: theirs } of all.slice(1)) {
     if (theirs.length === 0) continue;
     const compared = compare(ours, theirs);
-    if (name === 'limit' || name === 'products') result[name] = compared;
+    if (name !== 'peer' && name !== 'ours') result[name] = compared;
     else result.peers[library.name] = compared;
   }
   return result;
@@ -116,7 +118,7 @@ async function measureAll(options: Options, out: string, date: Date): Promise<Re
   const available = present(options.peers, report);
   for (const c of options.cases) {
     for (const threads of c.small ? options.threads.slice(0, 1) : options.threads) {
-      const peers = available.filter((p) => p.supports(c));
+      const peers = available.filter((p) => p.supports({ ...c, work: eagerOf(c.work) }));
       const fail = (library: Library, { message }: Error) => {
         report.failures.push({ case: c.name, threads, library: library.name, reason: message });
         console.error(`${c.name}: ${message}`);

@@ -1,6 +1,6 @@
 // What stands beside a case as its limit: how long the machine takes at best for the arithmetic or for the bytes,
 // and, for a training step, how long its bare matrix products take here.
-import { CNN, CNN_FLAT, type Product, type Work } from './cases.js';
+import { CNN, CNN_FLAT, eagerOf, type Product, type Work } from './cases.js';
 
 export type Limit =
   /** This many floating-point operations in registers. */
@@ -27,7 +27,8 @@ function layer(rows: number, input: number, output: number, first: boolean): Pro
 }
 
 /** The matrix products of a training step; a convolution's are those of its gathered columns. Null for other work. */
-export function productsOf(work: Work): Product[] | null {
+export function productsOf(given: Work): Product[] | null {
+  const work = eagerOf(given);
   if (work.kind === 'step') {
     const { sizes, batch } = work;
     return sizes.slice(1).flatMap((output, i) => layer(batch, sizes[i]!, output, i === 0));
@@ -53,6 +54,7 @@ export function limitOf(work: Work): Limit | null {
     case 'gemm':
       return { kind: 'fma', dtype: work.dtype, flops: flops(work) };
     case 'step':
+    case 'compiled':
     case 'cnn':
     case 'products': {
       const products = work.kind === 'products' ? work.products : productsOf(work)!;

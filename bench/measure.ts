@@ -44,18 +44,22 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
 
-/** @param run - does the work n times; no call of ours is in its loop */
-export function measure(run: (n: number) => void, seconds: number): Timing {
+/** Does the work n times; no call of ours is in its loop. A promise is waited for: the work ends when it is resolved. */
+export type Run = (n: number) => void | Promise<void>;
+
+/** @param sampleNs - how long a sample is, about */
+export async function measure(run: Run, seconds: number, sampleNs = SAMPLE_NS): Promise<Timing> {
   // Warms up (caches, the compiler, memory pools) and finds the number of iterations.
   let n = 1;
   let last = 1;
   for (const end = now() + Math.max(WARM_UP_NS, seconds * 5e8); ;) {
     const start = now();
-    run(n);
+    const pending = run(n);
+    if (pending) await pending; // else no turn of the queue is paid for
     const stop = now();
     last = Math.max(1, stop - start);
     if (stop >= end) break;
-    n = Math.max(1, Math.min(2 * n, Math.round((n * SAMPLE_NS) / last)));
+    n = Math.max(1, Math.min(2 * n, Math.round((n * sampleNs) / last)));
   }
   const least = last > SLOW_NS ? 1 : MIN_SAMPLES;
   const samples: number[] = [];
@@ -64,7 +68,8 @@ export function measure(run: (n: number) => void, seconds: number): Timing {
   const end = begin + seconds * 1e9;
   let at = begin;
   while (at < end || samples.length < least) {
-    run(n);
+    const pending = run(n);
+    if (pending) await pending;
     const next = now();
     samples.push((next - at) / n);
     at = next;

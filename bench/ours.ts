@@ -4,11 +4,9 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import * as tg from 'tapegrad';
-import { losses, nn, optim, type Tensor } from 'tapegrad';
+import { data, losses, nn, optim, type Tensor } from 'tapegrad';
 import { CNN, CNN_FLAT, type Product, type Work } from './cases.js';
-import { measure, type Measurement } from './measure.js';
-
-type Run = (n: number) => void;
+import { measure, type Measurement, type Run } from './measure.js';
 
 function times(n: number, make: () => Tensor): void {
   for (let i = 0; i < n; ++i) make().dispose();
@@ -144,13 +142,49 @@ function train(model: nn.Module, x: Tensor, classes: number): Run {
   };
 }
 
-function step(sizes: number[], batch: number): Run {
+function mlp(sizes: number[]): nn.Module {
   const layers: nn.Module[] = [];
   for (let i = 1; i < sizes.length; ++i) {
     if (i > 1) layers.push(new nn.ReLU());
     layers.push(new nn.Linear(sizes[i - 1]!, sizes[i]!));
   }
-  return train(new nn.Sequential(...layers), tg.randn([batch, sizes[0]!]), sizes.at(-1)!);
+  return new nn.Sequential(...layers);
+}
+
+const step = (sizes: number[], batch: number): Run =>
+  train(mlp(sizes), tg.randn([batch, sizes[0]!]), sizes.at(-1)!);
+
+/** The step of `train` above, compiled. */
+export function compiledStep(sizes: number[], batch: number) {
+  const model = mlp(sizes);
+  const optimizer = new optim.Adam(model.parameters(), { learningRate: 1e-6 });
+  const x = tg.randn([batch, sizes[0]!]);
+  const y = tg.randint(0, sizes.at(-1)!, [batch]);
+  const step = tg.compile((input: Tensor, labels: Tensor) => {
+    const loss = losses.crossEntropy(model.forward(input), labels);
+    optimizer.zeroGrad();
+    loss.backward();
+    optimizer.step();
+    return loss;
+  });
+  return { step, x, y };
+}
+
+function compiled({ sizes, batch, by }: Extract<Work, { kind: 'compiled' }>): Run {
+  const { step, x, y } = compiledStep(sizes, batch);
+  if (by === 'call')
+    return async (n) => {
+      for (let i = 0; i < n; ++i) (await step(x, y)).dispose();
+    };
+  // The rows of the one batch n times, in order: as much to compute and to read as the peers have.
+  const repeat = (n: number) => ({
+    count: () => n * batch,
+    order: () => Int32Array.from({ length: n * batch }, (_, i) => i % batch),
+  });
+  return async (n) => {
+    const loader = new data.DataLoader([x, y], { batchSize: batch, sampler: repeat(n) });
+    await step.train(loader).finished;
+  };
 }
 
 function cnn(batch: number): Run {
@@ -184,6 +218,8 @@ export function build(work: Work): Run {
       return adam(work.tensors, work.size);
     case 'step':
       return step(work.sizes, work.batch);
+    case 'compiled':
+      return compiled(work);
     case 'cnn':
       return cnn(work.batch);
     case 'products':
@@ -191,7 +227,10 @@ export function build(work: Work): Run {
   }
 }
 
-function main(): void {
+// Training runs in blocks of this length; a sample is one of them, with what its start and its end cost.
+const BLOCK_NS = 5e7;
+
+async function main(): Promise<void> {
   const { work, seconds, seed } = JSON.parse(process.argv[2]!) as {
     work: Work;
     seconds: number;
@@ -201,12 +240,13 @@ function main(): void {
   const { version } = createRequire(import.meta.url)('tapegrad/package.json') as {
     version: string;
   };
+  const trains = work.kind === 'compiled' && work.by === 'train';
   const result: Measurement = {
-    ...measure(build(work), seconds),
+    ...(await measure(build(work), seconds, trains ? BLOCK_NS : undefined)),
     library: `tapegrad ${version}`,
     isa: tg.isa().used,
     threads: tg.numThreads(),
   };
   console.log(JSON.stringify(result));
 }
-if (process.argv[1] === fileURLToPath(import.meta.url)) main();
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

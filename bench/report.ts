@@ -32,6 +32,8 @@ export interface Result {
   limit?: Compared;
   /** Of a training step: the time of its bare matrix products here. */
   products?: Compared;
+  /** Of a compiled step: the step as it is here, without compiling. */
+  eager?: Compared;
 }
 
 export interface Report {

@@ -27,13 +27,15 @@ function rowOf(result: Result, peers: readonly string[]): Row {
   const against = best
     ? `${times(best[1].ratio.median)} ${best[0]} (${best[1].ratio.low.toFixed(2)} … ${best[1].ratio.high.toFixed(2)})`
     : '–';
-  return [name, quote(work, ours.median_ns), limits(result), ...cells, against];
+  const { eager } = result;
+  const own = eager ? `${quote(work, eager.median_ns)} (${times(eager.ratio.median)})` : '';
+  return [name, quote(work, ours.median_ns), own, limits(result), ...cells, against];
 }
 
 /** Head and rows of a group: only peers and columns that have something to say. */
 function table({ results }: Group): Row[] {
   const peers = [...new Set(results.flatMap((r) => Object.keys(r.peers)))];
-  const head = ['case', 'tapegrad', 'limit', ...peers, 'against the best (spread)'];
+  const head = ['case', 'tapegrad', 'eager', 'limit', ...peers, 'against the best (spread)'];
   const rows = [head, ...results.map((r) => rowOf(r, peers))];
   const empty = (i: number) => rows.slice(1).every((row) => row[i] === '' || row[i] === '–');
   return rows.map((row) => row.filter((_, i) => !empty(i)));

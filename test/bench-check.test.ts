@@ -57,6 +57,12 @@ describe('npm run bench:check', function () {
         scratchBytes: 0,
         systemAllocations: 0,
       });
+      // Running, its outcome, the loss; a training takes these once for a block of steps, and its memory once.
+      const compiled = CASES.find((c) => c.name === 'compiled/4-16-3-b32-train')!;
+      const steps = 5000;
+      const trained = count(compiled.work, steps);
+      expect(trained.nativeCalls).to.be.within(1 / steps, 0.05);
+      expect(trained.systemAllocations * steps).to.be.at.most(3);
       // One fused update, however many tensors; nothing is made.
       expect(of('adam/100x1000')).to.include({ nativeCalls: 1, kernels: 1, tensors: 0 });
       // A transposed operand is packed: at least one panel of it.

@@ -102,16 +102,19 @@ describe('npm run bench', function () {
       'adam/100x1000',
       'step/4-16-3-b32',
       'step/cnn-b64',
+      'compiled/4-16-3-b32-train',
+      'compiled/4-16-3-b32-call',
     ];
     const { status, stderr } = bench('--case', names.join(), ...quick, '--peers', 'none');
     expect(status, stderr).to.equal(0);
     const r = report();
     expect(r.results.map((c) => c.name)).to.deep.equal(names);
     expect(r.peers).to.deep.equal({});
-    for (const { name, work, ours, limit, products } of r.results) {
+    for (const { name, work, ours, limit, products, eager } of r.results) {
       expect(ours.best_ns, name).to.be.above(0);
       expect(limit !== undefined, name).to.equal(limitOf(work) !== null);
-      expect(products !== undefined, name).to.equal(name.startsWith('step/'));
+      expect(products !== undefined, name).to.equal(/^(step|compiled)\//.test(name));
+      expect(eager !== undefined, name).to.equal(name.startsWith('compiled/'));
     }
     // Float64 has half the lanes; a limit that nobody reaches, or anybody beats, is none. Wide bounds: others
     // may be using this machine.

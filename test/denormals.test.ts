@@ -89,4 +89,13 @@ describe('denormals', () => {
     };
     expect(Buffer.compare(train(1), train(2))).to.equal(0);
   });
+
+  it('random numbers end below 0 without a denormal between', () => {
+    for (const dtype of ['float32', 'float64', 'bfloat16'] as const)
+      for (const high of [0, 1e-310]) {
+        const x = tg.rand([1000], { low: -1, high, dtype }).dataSync();
+        expect(Math.max(...x)).to.be.below(0);
+        expect(Math.min(...x)).to.be.at.least(-1);
+      }
+  });
 });

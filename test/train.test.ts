@@ -1,6 +1,7 @@
 // examples/train.ts as a user meets it: a child process, its output, its files, its exit code.
 import { expect } from 'chai';
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -115,6 +116,28 @@ describe('npm run train', function () {
     expect(losses(stdout)[0]).to.be.below(losses(first.stdout)[1]!);
   });
 
+  it('gives the weights of an uninterrupted run after --resume, and of the program with --eager', () => {
+    const weights = (out: string) => fs.readFileSync(join(box, out, 'weights.safetensors'));
+    const more = ['--data', 'digits', '--seed', '4'];
+    expect(train(...more, '--epochs', '4', '--out', 'whole').status).to.equal(0);
+    expect(train(...more, '--epochs', '2', '--out', 'a', '--checkpoint', 'run').status).to.equal(0);
+    const rest = train(...more, '--epochs', '4', '--out', 'b', '--resume', 'run');
+    expect({ status: rest.status, stderr: rest.stderr }).to.deep.equal({ status: 0, stderr: '' });
+    expect(rest.stdout.match(/^[1-4]\/4/gm)).to.deep.equal(['3/4', '4/4']);
+    expect(weights('b').equals(weights('whole'))).to.equal(true);
+    const again = train(...more, '--epochs', '4', '--out', 'c', '--resume', 'run', '--seed', '5');
+    expect(again.status).to.equal(2);
+    expect(again.stderr).to.match(/shuffled with seed 4, not 5/);
+    const done = train(...more, '--epochs', '2', '--out', 'c', '--resume', 'run');
+    expect(done.stderr).to.match(/^train: --resume run: all 2 epochs are done; raise --epochs\n$/);
+
+    const eager = train(...more, '--epochs', '4', '--out', 'eager', '--eager');
+    const accuracies = (text: string) =>
+      Array.from(text.matchAll(/([\d.]+) % +\d+$/gm), (match) => Number(match[1]));
+    expect(accuracies(eager.stdout).length).to.equal(4);
+    expect(accuracies(eager.stdout)[3]).to.be.above(90);
+  });
+
   it('--help explains every flag and writes nothing', () => {
     const { status, stdout, stderr } = train('--help');
     expect({ status, stderr }).to.deep.equal({ status: 0, stderr: '' });
@@ -126,6 +149,9 @@ describe('npm run train', function () {
       'seed',
       'out',
       'load',
+      'checkpoint',
+      'resume',
+      'eager',
       'help',
     ]) {
       expect(stdout).to.include(`--${flag}`);
@@ -153,6 +179,23 @@ describe('npm run train', function () {
     expect(end).to.deep.equal({ code: 130, signal: null });
     expect(fs.readdirSync(join(box, 'out'))).to.deep.equal([]);
     expect(stdout).to.match(/\ninterrupted: nothing was saved\n/);
+  });
+
+  it('saves a checkpoint on Ctrl-C if it was told to', async () => {
+    const flags = ['--data', 'digits', '--epochs', '1000', '--checkpoint', 'run'];
+    const child = spawn(process.execPath, [PROGRAM, ...flags], { cwd: box });
+    let stdout = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString();
+      if (/^2\/1000/m.test(stdout)) child.kill('SIGINT');
+    });
+    const [code] = (await once(child, 'exit')) as [number];
+    expect(code).to.equal(130);
+    expect(stdout).to.match(/\ninterrupted: --resume run goes on from here\n/);
+    const epochs = [...stdout.matchAll(/^(\d+)\/1000/gm)].map((match) => Number(match[1]));
+    const next = epochs.at(-1)! + 1;
+    const rest = train('--data', 'digits', '--epochs', `${next}`, '--resume', 'run', '--out', 'b');
+    expect(rest.stdout).to.match(new RegExp(`^${next}/${next} `, 'm'));
   });
 });
 
@@ -199,6 +242,14 @@ describe('npm run train: what the user got wrong', function () {
     [[...quick, '--load', 'file'], /file: the header length of \d+ bytes is above the limit/],
     [[...quick, '--load', 'other'], /other: .*hidden\.weight/],
     [[...quick, '--load', 'wide'], /wide: .*hidden\.weight.*\[256, 784\]/],
+    [[...quick, '--resume', 'missing'], /missing: cannot open: ENOENT/],
+    [[...quick, '--resume', 'file'], /file: the header length/],
+    [[...quick, '--resume', 'wide'], /wide: is no tapegrad\.checkpoint/],
+    [[...quick, '--resume', ''], /--resume must be a path/],
+    [[...quick, '--resume', 'a', '--load', 'b'], /--load and --resume exclude each other/],
+    [[...quick, '--checkpoint', 'taken'], /--checkpoint taken: exists and is not a file/],
+    [[...quick, '--checkpoint', 'no/where'], /--checkpoint no\/where: cannot write there: ENOENT/],
+    [[...quick, '--eager=1'], /--eager/],
   ];
   for (const [args, message] of bad) {
     it(`says so in one line: ${args.join(' ').replace(quick.join(' '), '')}`, () => {

@@ -1,4 +1,4 @@
-// The child process that counts: `node count.js '<work>'` prints what one iteration of it does. It wraps the
+// The child process that counts: `node count.js '<work>' [iterations]` prints what one iteration of it does. It wraps the
 // addon's functions before tapegrad is loaded, so that a count costs the library nothing.
 import Module from 'node:module';
 import type { Native } from '#lib/native.js';
@@ -17,7 +17,7 @@ export interface Counts {
 }
 
 const WARM_UP = 20;
-const COUNTED = 20;
+const COUNTED = Number(process.argv[3] ?? 20);
 
 let nativeCalls = 0;
 let addon: Native;
@@ -50,10 +50,10 @@ function read(): Counts {
 
 const { build } = await import('../ours.js');
 const run = build(JSON.parse(process.argv[2]!) as Work);
-run(WARM_UP);
+await run(WARM_UP);
 // Without a turn of the event loop in between, no sweep of collected tensors is among the calls.
 const before = read();
-run(COUNTED);
+await run(COUNTED);
 const after = read();
 const names = Object.keys(after) as (keyof Counts)[];
 const counts = Object.fromEntries(

@@ -19,6 +19,7 @@ export const COUNTED = [
   'adam/100x1000',
   'step/4-16-3-b32',
   'step/784-256-128-10-b32',
+  'compiled/784-256-128-10-b32-call',
 ];
 
 // Every x64 machine has these kernels. Scratch depends on the width of a tile; the rest on nothing.
@@ -31,10 +32,11 @@ function workOf(name: string): Work {
   return found.work;
 }
 
-/** Counts one iteration of a case in a process of its own. @throws Error with what the process said */
-export function count(work: Work): Counts {
+/** Counts one of so many iterations of a case in a process of its own. @throws Error with what the process said */
+export function count(work: Work, iterations = 20): Counts {
   const program = fileURLToPath(new URL('./count.js', import.meta.url));
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, JSON.stringify(work)], {
+  const args = [program, JSON.stringify(work), `${iterations}`];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
     encoding: 'utf8',
     env: { ...process.env, TAPEGRAD_ISA: ISA, TAPEGRAD_NUM_THREADS: '1' },
   });

@@ -77,7 +77,7 @@ console.warn = () => {}; // it advertises tfjs-node at each start
 if (!(await tf.setBackend(backend))) throw new Error(`the ${backend} backend does not start`);
 const simd = backend === 'wasm' && (await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT'));
 const result: Measurement = {
-  ...measure(build(work), seconds),
+  ...(await measure(build(work), seconds)),
   library: `TensorFlow.js ${tf.version_core} ${backend}`,
   isa: backend === 'cpu' ? 'JavaScript' : simd ? 'wasm SIMD' : 'wasm',
   threads: 1,

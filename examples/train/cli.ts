@@ -14,6 +14,9 @@ export interface Options {
   seed: number;
   out: string;
   load: string | undefined;
+  checkpoint: string | undefined;
+  resume: string | undefined;
+  eager: boolean;
 }
 
 const HELP = `Trains a 256-unit network on handwritten digits.
@@ -25,6 +28,9 @@ const HELP = `Trains a 256-unit network on handwritten digits.
   --seed N                 0 … 4294967295 [1]
   --out DIR                where weights and curves go [runs/DATA-seed-N]
   --load FILE              start from these weights instead of random ones
+  --checkpoint FILE        write the state of the whole run there after each epoch, and on Ctrl-C
+  --resume FILE            go on from a checkpoint, with the same flags as before
+  --eager                  run op by op instead of as one native program
   --help                   this text`;
 
 /** The options, or null after printing the help. */
@@ -38,6 +44,8 @@ export function parseOptions(args: string[]): Options | null {
   if (data !== 'mnist' && data !== 'digits') {
     throw new UsageError(`--data must be mnist or digits, got ${JSON.stringify(data)}`);
   }
+  if (values.load !== undefined && values.resume !== undefined)
+    throw new UsageError('--load and --resume exclude each other: a checkpoint has weights');
   const seed = integer('--seed', values.seed, 0, 2 ** 32 - 1);
   return {
     data,
@@ -47,6 +55,10 @@ export function parseOptions(args: string[]): Options | null {
     seed,
     out: path('--out', values.out ?? join('runs', `${data}-seed-${seed}`)),
     load: values.load === undefined ? undefined : path('--load', values.load),
+    checkpoint:
+      values.checkpoint === undefined ? undefined : file('--checkpoint', values.checkpoint),
+    resume: values.resume === undefined ? undefined : path('--resume', values.resume),
+    eager: values.eager,
   };
 }
 
@@ -62,6 +74,9 @@ function parseFlags(args: string[]) {
         seed: { type: 'string', default: '1' },
         out: { type: 'string' },
         load: { type: 'string' },
+        checkpoint: { type: 'string' },
+        resume: { type: 'string' },
+        eager: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
     });
@@ -99,6 +114,19 @@ function path(flag: string, text: string): string {
   return text;
 }
 
+/** A file that can be written, so far as that is known before it is. */
+function file(flag: string, text: string): string {
+  const name = path(flag, text);
+  try {
+    accessSync(dirname(resolve(name)), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new UsageError(`${flag} ${name}: cannot write there: ${(error as Error).message}`);
+  }
+  if (statSync(name, { throwIfNoEntry: false })?.isFile() === false)
+    throw new UsageError(`${flag} ${name}: exists and is not a file`);
+  return name;
+}
+
 /** Makes the folder and checks, before any training, that the results can be written there. */
 export function prepareOutput(folder: string): { weights: string; curves: string } {
   const output = {
@@ -132,12 +160,14 @@ function makeFolder(folder: string): void {
 }
 
 /**
- * Ctrl-C ends the program between two batches. Files are written in one go, without a turn of the
- * event loop, so none is left half done.
+ * A signal that Ctrl-C or a request to terminate aborts: training ends after the step under way. Files
+ * are written in one go, without a turn of the event loop, so none is left half done.
  */
-export function exitOnInterrupt(): void {
-  process.on('SIGINT', () => {
-    console.log('\ninterrupted: nothing was saved');
-    process.exit(130);
-  });
+export function abortOnInterrupt(): AbortSignal {
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    process.on(name, () => {
+      stop.abort();
+    });
+  return stop.signal;
 }

@@ -76,6 +76,12 @@ function readCsv(): Examples {
   return { x, y, count: rows.length, features: pixels.length };
 }
 
+/** A set as tapegrad reads it: inputs first, the target last. */
+export const columns = ({ x, y, count, features }: Examples) => ({
+  x: { data: x, shape: [count, features] },
+  y,
+});
+
 /** The rows of a set that `rows` names, in that order. */
 export function select({ x, y, features }: Examples, rows: Int32Array): Examples {
   const picked = { x: new Float32Array(rows.length * features), y: new Int32Array(rows.length) };

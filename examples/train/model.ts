@@ -53,10 +53,23 @@ export function saveWeights(
 
 /** Fills the model from a file; one that does not fit changes nothing. */
 export function loadWeights(model: Classifier, path: string): void {
-  try {
+  forUser(path, () => {
     tg.tidy(() => {
       model.loadStateDict(io.loadSafetensors(path).tensors, { strict: true });
     });
+  });
+}
+
+/** Reads a checkpoint before anything is written; tg.fit reads all of it. */
+export function checkCheckpoint(model: Classifier, path: string): void {
+  forUser(path, () => {
+    tg.loadCheckpoint(path, { model });
+  });
+}
+
+function forUser(path: string, load: () => void): void {
+  try {
+    load();
   } catch (error) {
     const { message } = error as Error;
     throw new UsageError(message.startsWith(path) ? message : `${path}: ${message}`);

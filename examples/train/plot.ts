@@ -23,6 +23,7 @@ export async function writeCurves(
     { epoch, set: 'validation', ...validation },
   ]);
   const epochs = history.map(({ epoch }) => epoch);
+  const [first, last] = [Math.min(...epochs), Math.max(...epochs)]; // a resumed run begins later
   const panel = (field: keyof Score, name: string, format: string): Panel => ({
     width: 320,
     height: 240,
@@ -31,7 +32,7 @@ export async function writeCurves(
       x: {
         field: 'epoch',
         type: 'quantitative',
-        scale: { domain: [1, Math.max(2, epochs.length)], nice: false },
+        scale: { domain: [first, Math.max(first + 1, last)], nice: false },
         axis: { title: 'epoch', tickMinStep: 1, format: 'd', grid: false, labelFlush: false },
       },
       y: { field, type: 'quantitative', scale: { zero: false }, axis: { title: name, format } },

@@ -40,6 +40,7 @@ function* tableBlocks(loader: DataLoader, epochs: number, limit: Limit): Generat
   const tensors = loader.tensors!;
   const size = loader.batchSize;
   const first = loader.state().epoch;
+  let shown: { epoch: number; order: Int32Array } = { epoch: -1, order: new Int32Array() };
   const likes = new Map<number, Tensor[]>();
   const like = (batch: number): Tensor[] => {
     let made = likes.get(batch);
@@ -54,7 +55,10 @@ function* tableBlocks(loader: DataLoader, epochs: number, limit: Limit): Generat
   try {
     for (let state = loader.state(); state.epoch < first + epochs; state = loader.state()) {
       const { epoch, position } = state;
-      const order = loader.order(epoch);
+      // A sampler that learns may have a new one; otherwise it is that of the block before.
+      if (shown.epoch !== epoch || state.sampler !== undefined)
+        shown = { epoch, order: loader.order(epoch) };
+      const { order } = shown;
       const usable = loader.dropLast ? order.length - (order.length % size) : order.length;
       const left = usable - position;
       if (left <= 0) {
@@ -127,41 +131,76 @@ async function* read(stream: BatchStream): AsyncGenerator<unknown, void, undefin
   yield* stream;
 }
 
-/** Blocks of one step: batches as they come, the next one being read while one is run. */
+/** Batches as they come, as blocks of one step. */
+async function* batchBlocks(
+  stream: BatchStream,
+  epoch: number,
+  own: boolean,
+): AsyncGenerator<Work, void, undefined> {
+  for await (const batch of prefetch(read(stream), own ? 0 : AHEAD, nothing)) {
+    const { tensors, made } = partsOf(batch);
+    yield {
+      like: tensors,
+      tensors,
+      steps: 1,
+      batch: shapeOf(tensors[0]!)[0] ?? 1,
+      epoch,
+      endsEpoch: false,
+      done() {
+        for (const t of own ? tensors : made) t.dispose();
+      },
+    };
+  }
+}
+
+/** Marks the last block. What follows a block, an error too, is waited for before the block is given out. */
+async function* markLast(
+  blocks: AsyncGenerator<Work, void, undefined>,
+): AsyncGenerator<Work, void, undefined> {
+  let next = await blocks.next();
+  try {
+    while (!next.done) {
+      const work = next.value;
+      let failure: { error: unknown } | null = null;
+      try {
+        next = await blocks.next();
+      } catch (error) {
+        failure = { error };
+        next = { done: true, value: undefined };
+      }
+      yield next.done && !failure ? { ...work, endsEpoch: true } : work;
+      if (failure) throw failure.error;
+    }
+  } finally {
+    if (!next.done) next.value.done(0);
+    await blocks.return();
+  }
+}
+
+/** Blocks of one step, the next batches being read while one is run. */
 async function* streamBlocks(
   open: (epoch: number) => BatchStream,
   epochs: number,
   own: boolean,
-): AsyncGenerator<Work> {
+): AsyncGenerator<Work, void, undefined> {
   for (let epoch = 0; epoch < epochs; ++epoch) {
     const stream: unknown = open(epoch);
-    if (typeof stream !== 'object' || stream === null || !(Symbol.asyncIterator in stream || Symbol.iterator in stream))
+    if (
+      typeof stream !== 'object' ||
+      stream === null ||
+      !(Symbol.asyncIterator in stream || Symbol.iterator in stream)
+    )
       throw wrongType('train', 'the data', 'a DataLoader, tensors or an iterable of batches', stream);
-    let waiting: Work | null = null;
     let batches = 0;
-    for await (const batch of prefetch(read(stream as BatchStream), own ? 0 : AHEAD, nothing)) {
+    for await (const work of markLast(batchBlocks(stream as BatchStream, epoch, own))) {
       ++batches;
-      const { tensors, made } = partsOf(batch);
-      if (waiting) yield waiting;
-      const [first] = tensors as [Tensor];
-      waiting = {
-        like: tensors,
-        tensors,
-        steps: 1,
-        batch: shapeOf(first)[0] ?? 1,
-        epoch,
-        endsEpoch: false,
-        done() {
-          for (const t of own ? tensors : made) t.dispose();
-        },
-      };
+      yield work;
     }
     if (batches === 0)
       throw new TapegradError(
         'TG_DATA',
         `train: the data gave no batches in epoch ${epoch + 1}; a generator runs only once: pass a function that makes a new one for each epoch`,
       );
-    if (waiting) yield { ...waiting, endsEpoch: true };
   }
 }
 

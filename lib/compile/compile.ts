@@ -1,12 +1,20 @@
 // compile: a function of tensors as a native program that runs off the event loop.
 import { TapegradError, checkKeys, wrongType } from '../errors.js';
-import { Program, type NaNPolicy, type RunResult } from './program.js';
+import { Program, type NaNPolicy, type RunRequest, type RunResult } from './program.js';
 import type { Tensor } from '../tensor.js';
 import type { Table } from '../data/table.js';
 import { isRecording } from '../recording.js';
-import { isPlain, mapTensors, outline, tensorsIn } from '../tree.js';
+import { isPlain, outline, tensorsIn } from '../tree.js';
 import type { TrainingData } from './blocks.js';
-import { readData, readTrainOptions, steps, TrainingRun, type TrainOptions } from './train.js';
+import {
+  readData,
+  readTrainOptions,
+  reportsOf,
+  steps,
+  TrainingRun,
+  type TrainOptions,
+} from './train.js';
+import { ProgramView, type CompiledProgram } from './view.js';
 
 /** What `await step(…, options)` understands. */
 export interface RunOptions {
@@ -42,11 +50,14 @@ export interface CompiledFunction<A extends unknown[], R> {
   train(data: Table | TrainingData, options?: TrainOptions): TrainingRun;
   /** Runs on this thread. */
   runSync(...args: [...A, RunOptions?]): R;
-  /** The version for arguments like these, compiled if need be: its instructions and memory. */
-  program(...args: A): Program;
+  /**
+   * The version for arguments like these, compiled if need be: its instructions and memory.
+   * @example console.log(step.program(x, y).describe().text);
+   */
+  program(...args: A): CompiledProgram;
   /** Versions compiled so far. */
   readonly versions: number;
-  /** Frees all programs; a run under way ends at its step's boundary. */
+  /** Frees all programs. What is under way ends at its step's boundary and is rejected with TG_DISPOSED. */
   dispose(): void;
   [Symbol.dispose](): void;
 }
@@ -56,23 +67,65 @@ const forgotten = new FinalizationRegistry<Cache>((cache) => {
   cache.dispose();
 });
 
+const lookups = new WeakMap<object, (args: readonly unknown[]) => Program>();
+
+/** @internal The program itself, for those who run it. The compiled function must be kept meanwhile. */
+export const programOf = (compiled: object, args: readonly unknown[]): Program =>
+  lookups.get(compiled)!(args);
+
 /** Programs by the shapes of their inputs, the one used last at the end. */
 class Cache {
   readonly programs = new Map<string, Program>();
+  /** What is done with the programs ends with them. */
+  private stop = new AbortController();
+  private made = 0;
   constructor(readonly size: number) {}
 
-  /** Makes it the one used last; the oldest that does not run goes if there are too many. */
-  put(key: string, program: Program): void {
+  get signal(): AbortSignal {
+    return this.stop.signal;
+  }
+
+  /** The program for the key, made if there is none that still holds. */
+  find(key: string, make: () => Program): Program {
+    let program = this.programs.get(key);
+    if (program && !program.valid) {
+      if (program.running)
+        throw new TapegradError(
+          'TG_BUSY',
+          'compile: a mode (train, eval) or the state of an optimizer was changed while the function runs: await it first',
+        );
+      program.dispose();
+      program = undefined;
+    }
+    if (!program) {
+      program = make();
+      if (!this.programs.has(key) && ++this.made === this.size + 1) this.warn(key);
+    }
     this.programs.delete(key);
     this.programs.set(key, program);
-    for (const [old, p] of this.programs) {
+    for (const [old, idle] of this.programs) {
       if (this.programs.size <= this.size) break;
-      if (p === program || p.running) continue;
-      p.dispose();
+      if (idle.running || idle === program) continue;
       this.programs.delete(old);
+      idle.dispose();
     }
+    return program;
   }
+
+  private warn(key: string): void {
+    const shapes = [...this.programs.keys()].slice(-3).concat(key).join('; ');
+    process.emitWarning(
+      `compile: ${this.made} versions of a function were compiled, the last ones for ${shapes}. Each new shape costs ` +
+        `time, and only ${this.size} are kept: give it batches of few sizes (dropLast, or pad them), or raise cacheSize.`,
+      { type: 'TapegradWarning', code: 'TG_SHAPES' },
+    );
+  }
+
   dispose(): void {
+    this.stop.abort(
+      new TapegradError('TG_DISPOSED', 'train: the compiled function was disposed of'),
+    );
+    this.stop = new AbortController();
     for (const p of this.programs.values()) p.dispose();
     this.programs.clear();
   }
@@ -99,11 +152,13 @@ export function checkRun(op: string, options: unknown): RunOptions {
   return { ...(signal && { signal }), ...(onNaN !== undefined && { onNaN: onNaN as NaNPolicy }) };
 }
 
-/** @internal The tensors of the arguments, in order. Other values would be baked into the program unseen. */
+/** The tensors of the arguments, in order. Numbers would be baked into the program unseen. */
 function checkInputs(inputs: readonly unknown[]): Tensor[] {
   refuseNesting();
   const tensors = tensorsIn(inputs);
-  mapTensorsOnly(inputs, 'argument');
+  if (tensors.some((t) => t.isDisposed))
+    throw new TapegradError('TG_DISPOSED', 'compile: an argument was disposed of');
+  refuseNumbers(inputs);
   return tensors;
 }
 function refuseNesting(): void {
@@ -113,19 +168,13 @@ function refuseNesting(): void {
       'compile: a compiled function was called inside one that is being compiled; call the plain function there',
     );
 }
-function mapTensorsOnly(value: unknown, where: string): void {
-  const live = (t: Tensor): Tensor => {
-    if (t.isDisposed)
-      throw new TapegradError('TG_DISPOSED', `compile: an ${where} was disposed of`);
-    return t;
-  };
-  mapTensors(value, live, (v) => {
-    if (typeof v === 'number')
-      throw new TypeError(
-        `compile: an ${where} is the number ${v}; give it as a tensor (tg.tensor(${v})) if it varies, or let the function close over it if it does not`,
-      );
-    return v;
-  });
+function refuseNumbers(value: unknown): void {
+  if (typeof value === 'number')
+    throw new TypeError(
+      `compile: an argument is the number ${value}; give it as a tensor (tg.tensor(${value})) if it varies, or let the function close over it if it does not`,
+    );
+  if (Array.isArray(value)) value.forEach(refuseNumbers);
+  else if (isPlain(value)) Object.values(value).forEach(refuseNumbers);
 }
 
 /**
@@ -154,25 +203,15 @@ export function compile<A extends unknown[], R>(
     throw new RangeError(`compile: cacheSize must be an integer ≥ 1, got ${String(cacheSize)}`);
   const cache = new Cache(cacheSize);
 
-  const programFor = (inputs: readonly unknown[]): Program => {
-    const key = outline(inputs);
-    let program = cache.programs.get(key);
-    if (program && !program.valid) {
-      program.dispose();
-      program = undefined;
-    }
-    program ??= new Program(fn as never, inputs);
-    cache.put(key, program);
-    return program;
-  };
+  const programFor = (inputs: readonly unknown[]): Program =>
+    cache.find(outline(inputs), () => new Program(fn as never, inputs));
 
   const runSync = (...args: unknown[]): R => {
     const { inputs, options: given } = split(args);
     const tensors = checkInputs(inputs);
     given.signal?.throwIfAborted();
     const program = programFor(inputs);
-    const result = program.runSync({ steps: 1, tensors, onNaN: given.onNaN ?? 'ignore' });
-    return settle(program, result);
+    return settle(program.runSync(oneStep(tensors, given)));
   };
   const run = async (...args: unknown[]): Promise<R> => {
     const { inputs, options: given } = split(args);
@@ -180,16 +219,19 @@ export function compile<A extends unknown[], R>(
     const { signal } = given;
     signal?.throwIfAborted();
     const program = programFor(inputs);
-    const result = await program.run(
-      { steps: 1, tensors, onNaN: given.onNaN ?? 'ignore' },
-      signal,
-    );
-    if (result.done === 0) signal?.throwIfAborted();
-    return settle(program, result);
+    const result = await program.run(oneStep(tensors, given), signal);
+    if (result.done === 0 && !result.error) signal?.throwIfAborted();
+    return settle(result);
   };
-  const settle = (program: Program, result: RunResult): R => {
-    if (result.error) throw result.error;
-    return program.value() as R;
+  const oneStep = (tensors: readonly Tensor[], { onNaN = 'ignore' }: RunOptions): RunRequest => ({
+    steps: 1,
+    tensors,
+    onNaN,
+    value: true,
+  });
+  const settle = ({ error, value }: RunResult): R => {
+    if (error) throw error;
+    return value as R;
   };
   const dispose = (): void => {
     cache.dispose();
@@ -198,23 +240,25 @@ export function compile<A extends unknown[], R>(
     refuseNesting();
     const settings = readTrainOptions('train', given);
     const source = readData('train', data, settings);
+    const signals = settings.signal ? [settings.signal, cache.signal] : [cache.signal];
     return new TrainingRun(
-      (signal) =>
-        steps(source, (like) => programFor(like), { ...settings, signal }),
-      settings.signal,
+      (signal) => reportsOf(steps(source, programFor, { ...settings, signal })),
+      AbortSignal.any(signals),
     );
   };
-  const compiled = Object.assign(run, {
+  const lookUp = (args: readonly unknown[]): Program => {
+    checkInputs(args);
+    return programFor(args);
+  };
+  const compiled: object = Object.assign(run, {
     runSync,
     train,
-    program: (...args: unknown[]) => {
-      checkInputs(args);
-      return programFor(args);
-    },
+    program: (...args: unknown[]) => new ProgramView(lookUp(args), compiled),
     dispose,
     [Symbol.dispose]: dispose,
   });
   Object.defineProperty(compiled, 'versions', { get: () => cache.programs.size });
   forgotten.register(compiled, cache);
+  lookups.set(compiled, lookUp);
   return compiled as unknown as CompiledFunction<A, R>;
 }

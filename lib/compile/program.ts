@@ -17,6 +17,7 @@ import {
   type Tensor,
 } from '../tensor.js';
 import { mapTensors, tensorsIn } from '../tree.js';
+import type { RawProgram } from './describe.js';
 
 export type NaNPolicy = 'ignore' | 'throw' | 'skip';
 
@@ -30,6 +31,8 @@ export interface RunRequest {
   readonly onNaN: NaNPolicy;
   /** Whether the last step's gradient norm is wanted. */
   readonly norm?: boolean;
+  /** Whether what the function returned in the last step is wanted. */
+  readonly value?: boolean;
 }
 
 export interface RunResult {
@@ -40,9 +43,12 @@ export interface RunResult {
   readonly losses: Float64Array;
   /** Of the last step's gradients, before clipping; NaN unless asked for or clipped. */
   readonly gradientNorm: number;
-  readonly error: TapegradError | null;
+  readonly error: Error | null;
+  /** If it was asked for, and a step was done. */
+  readonly value?: unknown;
 }
 
+/** What ends the runs under way, by the number of the program. It keeps what it needs from being collected. */
 const waiting = new Map<number, () => void>();
 let listening = false;
 
@@ -132,6 +138,7 @@ export class Program {
     return this.finish(request, false);
   }
 
+
   /** Runs on the program's own thread. An abort ends the run after the step under way. */
   run(request: RunRequest, signal?: AbortSignal): Promise<RunResult> {
     listen();
@@ -179,18 +186,21 @@ export class Program {
     }
   }
 
-  private finish({ steps }: RunRequest, asynchronous: boolean): RunResult {
+  private finish({ steps, value }: RunRequest, asynchronous: boolean): RunResult {
     const losses = new Float64Array(steps);
     const outcome = native.programCollect(this.id, losses, asynchronous ? 1 : 0);
     const applied = outcome.done - outcome.skipped;
     returnStreams(this.streamsEnd, (steps - applied) * this.facts.streams);
     for (const add of this.advance) add(applied);
+    const error = this.disposed ? disposedOf(outcome.done, steps) : failure(outcome);
     return {
       done: outcome.done,
       skipped: outcome.skipped,
       losses: losses.subarray(0, outcome.done),
       gradientNorm: outcome.norm,
-      error: failure(outcome) ?? (this.disposed && outcome.done < steps ? gone() : null),
+      error,
+      // Taken here: later, the program may be running again.
+      ...(value && !error && outcome.done > 0 && { value: this.value() }),
     };
   }
 
@@ -203,17 +213,18 @@ export class Program {
     return fill(this.result, tensors);
   }
 
-  describe(recorded: boolean): unknown {
-    return JSON.parse(native.programDescribe(this.id, recorded ? 1 : 0));
+  /** Its instructions as they were recorded, or as they are run. */
+  describe(recorded: boolean): RawProgram {
+    return JSON.parse(native.programDescribe(this.id, recorded ? 1 : 0)) as RawProgram;
   }
-  /** A run under way ends after its step, and is rejected unless that was the last. */
+  /** Frees it. A run under way is ended by the step and given the error TG_DISPOSED. */
   dispose(): void {
     this.disposed = true;
-    const wake = waiting.get(this.id);
-    if (wake) {
+    const settle = waiting.get(this.id);
+    if (settle) {
       waiting.delete(this.id);
       native.programAbort(this.id);
-      wake();
+      settle(); // waits for the end of the step
     }
     native.programDispose(this.id);
   }
@@ -229,8 +240,11 @@ function fill(result: unknown, tensors: readonly Tensor[]): unknown {
   return Object.fromEntries(Object.entries(result).map(([name, r]) => [name, fill(r, tensors)]));
 }
 
-const gone = (): TapegradError =>
-  new TapegradError('TG_DISPOSED', 'this compiled function was disposed of while it was running');
+const disposedOf = (done: number, steps: number): TapegradError =>
+  new TapegradError(
+    'TG_DISPOSED',
+    `a compiled function was disposed of while it ran; ${done} of ${steps} steps were made and count`,
+  );
 const failure = ({ status, message }: NativeOutcome): TapegradError | null =>
   status === 0 ? null : new TapegradError(STATUS[status] ?? 'TG_INTERNAL', message);
 

@@ -3,8 +3,9 @@ import { checkKeys, checkNumber, wrongType } from '../errors.js';
 import { DataLoader } from '../data/loader.js';
 import type { Table } from '../data/table.js';
 import type { Tensor } from '../tensor.js';
+import { untilAborted } from './abort.js';
 import { blocksOf, type TrainingData, type Work } from './blocks.js';
-import type { NaNPolicy, Program, RunResult } from './program.js';
+import type { NaNPolicy, RunRequest, RunResult } from './program.js';
 
 export interface TrainOptions {
   /** Times that the data is gone through; 1 unless told. */
@@ -42,14 +43,23 @@ export interface TrainReport {
   readonly skipped: number;
 }
 
+/** @internal What runs steps: a program, or the function itself. */
+export interface Runnable {
+  /** The step size of the next step; NaN without an optimizer. */
+  readonly learningRate: number;
+  run(request: RunRequest, signal?: AbortSignal): Promise<RunResult>;
+}
 /** @internal How the program for a block is found. */
-export type ProgramFor = (like: readonly Tensor[]) => Program;
+export type ProgramFor = (like: readonly Tensor[]) => Runnable;
 
-interface Settings extends Required<Omit<TrainOptions, 'signal' | 'seed' | 'reportEvery'>> {
+/** @internal */
+export interface TrainSettings extends Required<Omit<TrainOptions, 'signal' | 'seed' | 'reportEvery'>> {
   readonly seed: number | undefined;
   readonly reportEvery: number;
   readonly signal: AbortSignal | undefined;
 }
+
+type DataSettings = Pick<TrainSettings, 'batchSize' | 'shuffle' | 'seed' | 'dropLast'>;
 
 const KNOWN = ['epochs', 'batchSize', 'shuffle', 'seed', 'dropLast', 'reportEvery', 'signal', 'onNaN'];
 // A block is this long, so that a change of the learning rate, an abort or a report is not far away and the cost
@@ -58,9 +68,13 @@ const BLOCK_SECONDS = 0.05;
 const MIN_BLOCK = 64;
 const MAX_BLOCK = 4096;
 
-/** @internal @throws TypeError, RangeError */
-export function readTrainOptions(op: string, options: unknown): Settings {
-  const given = checkKeys(op, options, KNOWN) as TrainOptions;
+/** @internal `more` are options that the caller reads itself. @throws TypeError, RangeError */
+export function readTrainOptions(
+  op: string,
+  options: unknown,
+  more: readonly string[] = [],
+): TrainSettings {
+  const given = checkKeys(op, options, [...KNOWN, ...more]) as TrainOptions;
   const count = (name: string, value: unknown, usual: number): number =>
     value === undefined ? usual : checkNumber(op, name, value, { min: 1, integer: true });
   const flag = (name: string, value: unknown, usual: boolean): boolean => {
@@ -85,7 +99,7 @@ export function readTrainOptions(op: string, options: unknown): Settings {
 }
 
 /** @internal The data as something that is made of batches. */
-export function readData(op: string, data: unknown, settings: Settings): TrainingData {
+export function readData(op: string, data: unknown, settings: DataSettings): TrainingData {
   if (data instanceof DataLoader || typeof data === 'function') return data as TrainingData;
   if (typeof data !== 'object' || data === null)
     throw wrongType(op, 'the data', 'tensors, a DataLoader or an iterable of batches', data);
@@ -104,14 +118,22 @@ const isColumnLike = (value: unknown): boolean =>
   ArrayBuffer.isView(value) ||
   (typeof value === 'object' && value !== null && ('dtype' in value || 'data' in value));
 
-/** Adds up what happens between two reports. */
-class Tally {
+/** @internal How far training is, and what adds up between two reports; JSON can hold `state()`. */
+export class Progress {
+  /** Steps so far. */
+  step = 0;
+  /** Epochs that ended. */
+  epoch = 0;
+  /** Examples and batches of the running epoch. */
+  examples = 0;
+  batches = 0;
+  /** The step of the last report. */
+  private reported = 0;
   private sum = 0;
   private count = 0;
-  private samples = 0;
   private skipped = 0;
+  private samples = 0;
   private since = performance.now();
-  step = 0;
 
   add(work: Work, { done, skipped, losses }: RunResult): void {
     for (const loss of losses) {
@@ -120,16 +142,28 @@ class Tally {
       ++this.count;
     }
     this.step += done;
+    this.batches += done;
     this.skipped += skipped;
     this.samples += done * work.batch;
+    this.examples += done * work.batch;
   }
 
-  report(epoch: number, learningRate: number, gradientNorm: number): TrainReport {
+  /** Mean of the losses since the last report. */
+  get loss(): number {
+    return this.sum / this.count;
+  }
+
+  /** Steps that are left until the next report. */
+  left(reportEvery: number): number {
+    return this.reported + reportEvery - this.step;
+  }
+
+  report(endsEpoch: boolean, learningRate: number, gradientNorm: number): TrainReport {
     const now = performance.now();
     const report = {
-      epoch,
+      epoch: this.epoch + 1,
       step: this.step,
-      loss: this.sum / this.count,
+      loss: this.loss,
       learningRate,
       gradientNorm,
       samplesPerSecond: (this.samples / Math.max(now - this.since, 1e-6)) * 1e3,
@@ -137,55 +171,99 @@ class Tally {
     };
     this.sum = this.count = this.samples = this.skipped = 0;
     this.since = now;
+    this.reported = this.step;
+    if (endsEpoch) {
+      ++this.epoch;
+      this.examples = this.batches = 0;
+    }
     return report;
   }
+
+  /** Leaves what happened since the report out of the speed. */
+  restart(): void {
+    this.since = performance.now();
+  }
+
+  state(): ProgressState {
+    const { step, epoch, examples, batches, reported, sum, count, skipped } = this;
+    return { step, epoch, examples, batches, reported, sum, count, skipped };
+  }
+  load(state: ProgressState): void {
+    Object.assign(this, state);
+  }
+}
+/** @internal */
+export type ProgressState = Record<
+  'step' | 'epoch' | 'examples' | 'batches' | 'reported' | 'sum' | 'count' | 'skipped',
+  number
+>;
+
+const NOTHING_DONE: RunResult = {
+  done: 0,
+  skipped: 0,
+  losses: new Float64Array(),
+  gradientNorm: NaN,
+  error: null,
+};
+
+/** @internal What there is to say after a block of steps. */
+export interface Stop {
+  /** If one is due. */
+  readonly report: TrainReport | null;
+  readonly endsEpoch: boolean;
 }
 
 /**
- * @internal Runs epochs and yields reports, each when its reader is ready for it: what `train` and `fit` share.
- * Leaving it early ends training after the block under way.
+ * @internal Runs epochs block by block and stops after each until its reader wants the next: what `train` and `fit`
+ * share. Goes on from `progress`, to which the data must have been moved. Leaving it early ends training.
+ * @param stopEvery - steps; a block ends at each multiple
  */
 export async function* steps(
   data: TrainingData,
   programFor: ProgramFor,
-  settings: Settings,
-): AsyncGenerator<TrainReport & { readonly endsEpoch: boolean }, void, undefined> {
+  settings: TrainSettings,
+  progress = new Progress(),
+  stopEvery = Infinity,
+): AsyncGenerator<Stop, void, undefined> {
   const { epochs, reportEvery, signal, onNaN } = settings;
-  const tally = new Tally();
-  let reported = 0;
   let perStep = Infinity; // seconds
   const limit = (): number => {
     const quick = Math.max(1, Math.floor(BLOCK_SECONDS / perStep));
-    return Math.min(Math.max(MIN_BLOCK, quick), MAX_BLOCK, reported + reportEvery - tally.step);
+    const stop = stopEvery - (progress.step % stopEvery);
+    return Math.min(Math.max(MIN_BLOCK, quick), MAX_BLOCK, progress.left(reportEvery), stop);
   };
-  for await (const work of blocksOf(data, epochs, limit)) {
-    signal?.throwIfAborted();
-    const program = programFor(work.like);
-    const due = (ran: number): boolean =>
-      work.endsEpoch || tally.step + ran >= reported + reportEvery;
-    const start = performance.now();
-    const result = await program.run(
-      {
-        steps: work.steps,
-        tensors: work.tensors,
-        ...(work.order && { order: work.order }),
-        onNaN,
-        norm: due(work.steps),
-      },
-      signal,
-    );
-    if (result.done > 0) perStep = (performance.now() - start) / 1e3 / result.done;
-    tally.add(work, result);
-    work.done(result.done);
+  for await (const work of untilAborted(blocksOf(data, epochs - progress.epoch, limit), signal)) {
+    const due = (ran: number): boolean => work.endsEpoch || ran >= progress.left(reportEvery);
+    let program: Runnable;
+    let result: RunResult = NOTHING_DONE;
+    try {
+      program = programFor(work.like);
+      const start = performance.now();
+      const { steps, tensors, order } = work;
+      const request = { steps, tensors, ...(order && { order }), onNaN, norm: due(steps) };
+      result = await program.run(request, signal);
+      if (result.done > 0) perStep = (performance.now() - start) / 1e3 / result.done;
+      progress.add(work, result);
+    } finally {
+      work.done(result.done);
+    }
     if (result.error) throw result.error;
     if (result.done < work.steps) signal?.throwIfAborted();
-    if (!due(0)) continue;
-    reported = tally.step;
+    const { endsEpoch } = work;
     yield {
-      ...tally.report(work.epoch + 1, program.learningRate, result.gradientNorm),
-      endsEpoch: work.endsEpoch,
+      report: due(0)
+        ? progress.report(endsEpoch, program.learningRate, result.gradientNorm)
+        : null,
+      endsEpoch,
     };
   }
+}
+
+/** @internal The reports alone. */
+export async function* reportsOf(
+  stops: AsyncIterable<Stop>,
+): AsyncGenerator<TrainReport, void, undefined> {
+  for await (const { report } of stops) if (report) yield report;
 }
 
 /** More reports than this are not kept for a reader that is late: the oldest go. */
@@ -200,7 +278,8 @@ export class TrainingRun<R = TrainReport> implements AsyncIterable<R> {
   readonly finished: Promise<R>;
   readonly #stop: AbortController;
   readonly #reports: R[] = [];
-  #wake: (() => void) | null = null;
+  /** Readers that wait for a report, or the end. */
+  #readers: (() => void)[] = [];
   #ended = false;
   #failure: { error: unknown } | null = null;
 
@@ -217,6 +296,10 @@ export class TrainingRun<R = TrainReport> implements AsyncIterable<R> {
     this.#stop.abort(reason);
   }
 
+  #wake(): void {
+    for (const wake of this.#readers.splice(0)) wake();
+  }
+
   async #drive(source: AsyncIterable<R>): Promise<R> {
     let last: R | undefined;
     try {
@@ -224,7 +307,7 @@ export class TrainingRun<R = TrainReport> implements AsyncIterable<R> {
         last = report;
         this.#reports.push(report);
         if (this.#reports.length > MAX_REPORTS) this.#reports.shift();
-        this.#wake?.();
+        this.#wake();
       }
       return last!;
     } catch (error) {
@@ -232,7 +315,7 @@ export class TrainingRun<R = TrainReport> implements AsyncIterable<R> {
       throw error;
     } finally {
       this.#ended = true;
-      this.#wake?.();
+      this.#wake();
     }
   }
 
@@ -241,8 +324,7 @@ export class TrainingRun<R = TrainReport> implements AsyncIterable<R> {
       for (;;) {
         while (this.#reports.length > 0) yield this.#reports.shift()!;
         if (this.#ended) break;
-        await new Promise<void>((resolve) => (this.#wake = resolve));
-        this.#wake = null;
+        await new Promise<void>((resolve) => this.#readers.push(resolve));
       }
       if (this.#failure) throw this.#failure.error;
     } finally {

@@ -6,7 +6,7 @@ import { copyFrom } from '../ops.js';
 import { recording } from '../recording.js';
 import type { DType } from '../schema.gen.js';
 import { noGrad } from '../tape.js';
-import { FLOATS, isFloat, isTensor, keep, shapeOf, type Tensor } from '../tensor.js';
+import { cloneAll, FLOATS, isFloat, isTensor, keep, shapeOf, type Tensor } from '../tensor.js';
 
 /** Named tensors: "fc1.weight" → tensor. */
 export type StateDict = Record<string, Tensor>;
@@ -16,16 +16,14 @@ export type StateDict = Record<string, Tensor>;
  * (buffers) and modules, or arrays of them, to properties; `forward` says what is computed.
  */
 export abstract class Module {
-  #training = true;
-
   /** Whether layers such as dropout behave as in training. */
   get training(): boolean {
-    const mode = this.#training;
-    recording()?.watch(this, () => this.#training === mode);
+    const mode = modeOf(this);
+    recording()?.watch(this, () => modeOf(this) === mode);
     return mode;
   }
   set training(mode: boolean) {
-    this.#training = mode;
+    modes.set(this, mode);
   }
 
   /** The computation. @throws whatever its ops throw */
@@ -40,19 +38,19 @@ export abstract class Module {
   namedParameters(prefix = ''): [string, Tensor][] {
     if (typeof prefix !== 'string')
       throw wrongType('namedParameters', 'prefix', 'a string', prefix);
-    return this.#entries(prefix).filter(([, t]) => t.requiresGrad);
+    return entriesOf(this, prefix).filter(([, t]) => t.requiresGrad);
   }
 
   /** Tensors that belong to the state but are not trained, such as running statistics. */
   namedBuffers(prefix = ''): [string, Tensor][] {
     if (typeof prefix !== 'string') throw wrongType('namedBuffers', 'prefix', 'a string', prefix);
-    return this.#entries(prefix).filter(([, t]) => !t.requiresGrad);
+    return entriesOf(this, prefix).filter(([, t]) => !t.requiresGrad);
   }
 
   /** This module and those in it, each once, outer before inner. */
   modules(): Module[] {
     const found = new Set<Module>();
-    this.#collect(found);
+    collectModules(this, found);
     return [...found];
   }
 
@@ -77,7 +75,7 @@ export abstract class Module {
   stateDict(): StateDict {
     const state: StateDict = Object.create(null) as StateDict;
     noGrad(() => {
-      for (const [name, t] of this.#entries('')) state[name] = clone(t);
+      for (const [name, t] of entriesOf(this, '')) state[name] = clone(t);
     });
     return state;
   }
@@ -91,7 +89,7 @@ export abstract class Module {
     const { strict = true } = checkKeys('loadStateDict', options, ['strict']);
     if (typeof state !== 'object' || state === null)
       throw wrongType('loadStateDict', 'state', 'an object of tensors', state);
-    const own = new Map(this.#entries(''));
+    const own = new Map(entriesOf(this, ''));
     const problems: string[] = [];
     const pairs: [Tensor, Tensor][] = [];
     for (const [name, target] of own) {
@@ -117,37 +115,83 @@ export abstract class Module {
     return this;
   }
 
+  /**
+   * A frozen copy of this network as it is now, or if a program is training it, after the last step that ended:
+   * all tensors of one step, which nothing changes later. For serving while training goes on.
+   *
+   * The copy is of the same class, in evaluation mode, and none of its tensors has requiresGrad; it shares all
+   * that is neither tensor nor module, and has no private (#) fields. Dispose of it when it has served.
+   * @example
+   * using frozen = model.snapshot();
+   * const answer = tg.noGrad(() => frozen.forward(x).argmax({ axis: -1 })).toArray();
+   * @throws TapegradError TG_DISPOSED if a tensor was disposed of, TG_TRACE inside `compile`, TG_OUT_OF_MEMORY
+   */
+  snapshot(): this {
+    const own = [...new Set(entriesOf(this, '').map(([, t]) => t))];
+    const copies = cloneAll(own).map(keep);
+    const copy = withTensors(this, new Map(own.map((t, i) => [t, copies[i]!])), new Map()) as this;
+    return copy.eval();
+  }
+
   /** Frees all parameters and buffers. */
   dispose(): void {
     this.zeroGrad();
-    for (const [, t] of this.#entries('')) t.dispose();
+    for (const [, t] of entriesOf(this, '')) t.dispose();
   }
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
 
-  #collect(found: Set<Module>): void {
-    if (found.has(this)) return;
-    found.add(this);
-    for (const [, child] of children(this, '')) if (child instanceof Module) child.#collect(found);
-  }
+// Not in the modules themselves: a snapshot shares a module's class, but never went through its constructor.
+const modes = new WeakMap<Module, boolean>();
+const modeOf = (module: Module): boolean => modes.get(module) ?? true;
 
-  #entries(prefix: string, outer: readonly Module[] = []): [string, Tensor][] {
-    const found: [string, Tensor][] = [];
-    const path = [...outer, this];
-    for (const [name, child] of children(this, prefix)) {
-      if (!(child instanceof Module)) {
-        found.push([name, child]);
-      } else {
-        if (path.includes(child))
-          throw new TypeError(
-            `Module: ${name} is a module that contains it; a network cannot contain itself`,
-          );
-        for (const entry of child.#entries(`${name}.`, path)) found.push(entry);
-      }
+function collectModules(from: Module, found: Set<Module>): void {
+  if (found.has(from)) return;
+  found.add(from);
+  for (const [, child] of children(from, ''))
+    if (child instanceof Module) collectModules(child, found);
+}
+
+/** @internal Parameters and buffers of a module by name. */
+function entriesOf(
+  module: Module,
+  prefix: string,
+  outer: readonly Module[] = [],
+): [string, Tensor][] {
+  const found: [string, Tensor][] = [];
+  const path = [...outer, module];
+  for (const [name, child] of children(module, prefix)) {
+    if (!(child instanceof Module)) {
+      found.push([name, child]);
+    } else {
+      if (path.includes(child))
+        throw new TypeError(
+          `Module: ${name} is a module that contains it; a network cannot contain itself`,
+        );
+      for (const entry of entriesOf(child, `${name}.`, path)) found.push(entry);
     }
-    return found;
   }
+  return found;
+}
+
+/** A module, or an array of them, with other tensors in the places of its own; what else it holds is shared. */
+function withTensors(
+  value: unknown,
+  tensors: ReadonlyMap<Tensor, Tensor>,
+  made: Map<object, unknown>,
+): unknown {
+  if (isTensor(value)) return tensors.get(value) ?? value;
+  if (!(value instanceof Module) && !Array.isArray(value)) return value;
+  let copy = made.get(value) as Record<string, unknown> | undefined;
+  if (copy) return copy;
+  copy = (
+    Array.isArray(value) ? [] : Object.create(Object.getPrototypeOf(value) as object)
+  ) as Record<string, unknown>;
+  made.set(value, copy);
+  for (const [key, child] of Object.entries(value)) copy[key] = withTensors(child, tensors, made);
+  return copy;
 }
 
 /** Tensors and modules among an object's properties, and in arrays there. */

@@ -203,6 +203,9 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
    */
   step(): void {
     recording()?.join(this, () => this.count());
+    // The program writes to these state arrays; loadStateDict makes others, dispose frees them.
+    const { states } = this;
+    recording()?.watch(this, () => this.states === states && states.size > 0);
     const batches: Batch<O>[] = [];
     for (const group of this.groupList) {
       const rate = this.rateOf(group);
@@ -268,7 +271,10 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
         this.recorded = null;
         return (runs) => {
           this.taken += runs * run.takenPerRun;
-          for (const [p, each] of run.stepsPerRun) this.states.get(p)!.t += runs * each;
+          for (const [p, each] of run.stepsPerRun) {
+            const state = this.states.get(p); // gone if the optimizer was disposed of meanwhile
+            if (state) state.t += runs * each;
+          }
         };
       },
       get learningRate() {

@@ -83,7 +83,9 @@ export function exportState<O extends CommonOptions>(
   const tensors: Record<string, Tensor> = {};
   noGrad(() => {
     all.forEach((p, i) => {
-      states.get(p)?.tensors.forEach((t, k) => {
+      const state = states.get(p);
+      if (!state || state.t === 0) return; // recorded, but no step was made: as good as new
+      state.tensors.forEach((t, k) => {
         tensors[`${i}.${k}`] = clone(t);
       });
     });

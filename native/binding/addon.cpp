@@ -25,6 +25,7 @@ constexpr Export kExports[] = {
     {"accumulate", accumulate},
     {"fromData", from_data},
     {"zerosLike", zeros_like},
+    {"cloneAll", clone_all},
     {"read", read},
     {"describe", describe},
     {"share", share},

@@ -23,6 +23,8 @@ napi_value accumulate(napi_env env, napi_callback_info info);     // (handle, so
 napi_value from_data(napi_env env,
                      napi_callback_info info);  // (owner, dtype, typed array); shape in the mailbox
 napi_value zeros_like(napi_env env, napi_callback_info info);  // (owner, alive, handle) -> handle
+napi_value clone_all(napi_env env,
+                     napi_callback_info info);  // (owners, handles, room for handles, alive)
 napi_value read(napi_env env, napi_callback_info info);        // (handle, typed array)
 napi_value describe(napi_env env,
                     napi_callback_info info);  // (handle): dtype, shape, strides to the mailbox

@@ -20,6 +20,9 @@ void Programs::stop_all(void* self) {
   for (auto& entry : programs.entries_)
     if (entry && entry->runner->running()) entry->runner->abort();
   programs.entries_.clear();  // joins
+  // Nobody calls it from here on. Without this, newer versions of Node would keep it for the thread
+  // that it was made for.
+  if (programs.done_) napi_release_threadsafe_function(programs.done_, napi_tsfn_abort);
   programs.done_ = nullptr;
 }
 

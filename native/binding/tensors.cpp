@@ -1,4 +1,7 @@
+#include <cstdio>
 #include <cstring>
+#include <memory>
+#include <new>
 
 #include "functions.h"
 
@@ -56,6 +59,41 @@ napi_value zeros_like(napi_env env, napi_callback_info info) {
   const Status status = self.engine().zeros_like(handle, &slot);
   return status == Status::ok ? self.publish(env, slot, args.value[0], false)
                               : self.raise(env, status);
+}
+
+napi_value clone_all(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Environment& self = Environment::of(env);
+  constexpr size_t kMaxClones = 1 << 16;
+  const double* handles;
+  double* made;
+  size_t count, room;
+  uint32_t owners = 0;
+  if (!args.doubles(1, &handles, &count) || !args.room(2, &made, &room)) return nullptr;
+  if (napi_get_array_length(env, args.value[0], &owners) != napi_ok || owners != count ||
+      room != count || count > kMaxClones) {
+    napi_throw_type_error(env, "TG_TYPE", "snapshot: needs as many owners and room as handles");
+    return nullptr;
+  }
+  self.before_allocation(env);
+  std::unique_ptr<uint32_t[]> slots(new (std::nothrow) uint32_t[count + 1]);
+  if (!slots) {
+    napi_throw_error(env, "TG_OUT_OF_MEMORY", "snapshot: no memory");
+    return nullptr;
+  }
+  const Status status = self.engine().clone_all(handles, static_cast<int>(count), slots.get());
+  if (status != Status::ok) return self.raise(env, status);
+  for (size_t i = 0; i < count; ++i) {
+    napi_value owner, handle;
+    napi_get_element(env, args.value[0], static_cast<uint32_t>(i), &owner);
+    handle = self.publish(env, slots[i], owner, false);
+    if (!handle) {  // publish let go of slot i
+      while (++i < count) self.engine().release(slots[i]);
+      return nullptr;
+    }
+    napi_get_value_double(env, handle, &made[i]);
+  }
+  return undefined(env);
 }
 
 napi_value read(napi_env env, napi_callback_info info) {

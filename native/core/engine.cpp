@@ -278,6 +278,21 @@ Status Engine::read(double handle, DType as, void* to, size_t bytes) {
   return backend_.run(&context_, &call);
 }
 
+Status Engine::clone_all(const double* handles, int count, uint32_t* out) {
+  const Using used(*this, handles, count);  // holds programs up from the first find to the end
+  TG_TRY(not_recorded("snapshot"));
+  for (int i = 0; i < count; ++i) {
+    Tensor* tensor;
+    Status status = find("snapshot", handles[i], &tensor);
+    if (status == Status::ok)
+      status = execute(op_clone, &tensor->view, &tensor, 1, nullptr, 0, &out[i]);
+    if (status == Status::ok) continue;
+    while (i > 0) release(out[--i]);
+    return status;
+  }
+  return Status::ok;
+}
+
 void Engine::release(uint32_t slot) {
   Storage* storage = table_.at(slot).storage;
   table_.remove(slot);

@@ -32,6 +32,9 @@ class Engine {
   Status create(DType dtype, const Shape& shape, uint32_t* out);
   // Zeros with the shape, dtype and memory order of another tensor.
   Status zeros_like(double handle, uint32_t* out);
+  // Row-major copies of several tensors into out[0 … count), all or none. What running programs
+  // write is copied between two of their steps: all of a program's tensors between the same two.
+  Status clone_all(const double* handles, int count, uint32_t* out);
   // Row-major copy into `to` as elements of another dtype; `bytes` must be exactly the room that
   // takes.
   Status read(double handle, DType as, void* to, size_t bytes);

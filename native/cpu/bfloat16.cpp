@@ -22,12 +22,12 @@ void split(ThreadPool& threads, int64_t count, F&& f) {
   });
 }
 
-// The largest bfloat16 below high, but at least low.
+// The largest bfloat16 below high, but at least low; none is a denormal, which would count as 0.
 float largest_below(double low, double high) {
   BFloat16 top = to_bfloat16(high);
   const auto value = [&] { return static_cast<double>(to_float(top)); };
   while (low < high && value() >= high)
-    top.bits = static_cast<uint16_t>(value() == 0 ? 0x8001 : top.bits + (value() > 0 ? -1 : 1));
+    top.bits = static_cast<uint16_t>(value() == 0 ? 0x8080 : top.bits + (value() > 0 ? -1 : 1));
   return value() < low ? to_float(to_bfloat16(low)) : to_float(top);
 }
 

@@ -4,6 +4,7 @@
 #include "random.h"
 
 #include <cmath>
+#include <limits>
 #include <cstring>
 
 #include "contiguous.h"
@@ -71,11 +72,14 @@ inline void turn(double t, double* cosine, double* sine) {
   *sine = quarter & 2 ? -b : b;
 }
 
-// The largest T below high, so that rounding cannot yield high itself.
+// The largest T below high, so that rounding cannot yield high itself. Denormals count as 0 here:
+// below 0 comes the smallest normal number.
 template <class T>
 T largest_below(double high) {
   T top = static_cast<T>(high);
-  while (static_cast<double>(top) >= high) top = std::nextafter(top, -static_cast<T>(INFINITY));
+  while (static_cast<double>(top) >= high)
+    top = top == 0 ? -std::numeric_limits<T>::min()
+                   : std::nextafter(top, -static_cast<T>(INFINITY));
   return top;
 }
 

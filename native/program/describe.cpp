@@ -15,8 +15,7 @@ void append_number(std::string& json, double value) {
 
 void append_shape(std::string& json, const Shape& shape) {
   json += "[";
-  for (int i = 0; i < shape.ndim; ++i)
-    json += (i ? "," : "") + std::to_string(shape[i]);
+  for (int i = 0; i < shape.ndim; ++i) json += (i ? "," : "") + std::to_string(shape[i]);
   json += "]";
 }
 
@@ -56,7 +55,15 @@ void append_instruction(std::string& json, const Graph& graph, const Instruction
   }
   json += ",\"in\":";
   append_list(json, graph, i.in);
-  json += ",\"parts\":[";
+  if (i.kind == Instruction::Kind::optimize)
+    json += ",\"states\":" + std::to_string(kOptimizerInfo[i.rule].states);
+  json += ",\"writes\":[";
+  bool first = true;
+  for_writes(i, [&](const Operand& o) {
+    json += (first ? "" : ",") + std::to_string(o.value);
+    first = false;
+  });
+  json += "],\"parts\":[";
   for (size_t k = 0; k < i.parts.size(); ++k) {
     if (k) json += ",";
     append_instruction(json, graph, i.parts[k], setup);

@@ -37,6 +37,9 @@ const labels = (): tg.Tensor => tg.tensor(Int32Array.of(0, 1));
 const images = (): tg.Tensor => tg.ones([2, 3, 4]);
 const f = (x: unknown): tg.Tensor => (x as tg.Tensor).mul(x as tg.Tensor).sum();
 
+/** Its parameters belong to no tidy. */
+const MODEL = new tg.nn.Linear(3, 4);
+
 /** Arguments that do, where two tensors do not. */
 const TEMPLATES: Readonly<Record<string, () => unknown[]>> = {
   __proto__: null as never, // names such as toString are asked for
@@ -127,6 +130,8 @@ const TEMPLATES: Readonly<Record<string, () => unknown[]>> = {
   SVRG: () => [new tg.optim.SGD(parameters()), scalarLoss, 2, { innerSteps: 2 }],
   saveSafetensors: () => ['saved.safetensors', { w: t() }, {}],
   loadSafetensors: () => ['saved.safetensors'],
+  saveCheckpoint: () => ['saved.checkpoint', { model: MODEL }],
+  loadCheckpoint: () => ['saved.checkpoint', { model: MODEL }],
   encodeSafetensors: () => [{ w: t() }, {}],
   decodeSafetensors: () => [tg.io.encodeSafetensors({ w: t() })],
   Linear: () => [3, 4, {}],
