@@ -5,7 +5,8 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import * as tg from 'tapegrad';
 import { losses, nn, optim, type Tensor } from 'tapegrad';
-import { programOf } from '#lib/compile/compile.js';
+import { Program } from '#lib/compile/program.js';
+import { native } from '#lib/native.js';
 import { batch, labels } from './compile/tools.js';
 
 interface Operand {
@@ -101,15 +102,20 @@ function perceptron(layers: number, width: number) {
 }
 function trainer(model: nn.Sequential) {
   const optimizer = new optim.Adam(model.parameters());
-  return tg.compile((x: Tensor, y: Tensor) => {
+  return (x: Tensor, y: Tensor): Tensor => {
     const loss = losses.crossEntropy(model.forward(x), y);
     optimizer.zeroGrad();
     loss.backward();
     tg.clipGradNorm(model.parameters(), 1);
     optimizer.step();
     return loss;
-  });
+  };
 }
+const planOf = (fn: (x: Tensor, y: Tensor) => Tensor, x: Tensor, y: Tensor) => {
+  const program = new Program(fn, [x, y]);
+  const { id } = program as unknown as { id: number };
+  return { program, id, plan: JSON.parse(native.programDescribe(id, 0)) as Plan };
+};
 
 describe('the memory plan', () => {
   const NETS: Readonly<Record<string, { model: nn.Sequential; shape: number[] }>> = {
@@ -139,18 +145,14 @@ describe('the memory plan', () => {
   for (const [name, { model, shape }] of Object.entries(NETS))
     it(`of ${name}: what lives at the same time shares no bytes`, () => {
       const step = trainer(model);
-      const plan = programOf(step, [batch(1, shape), labels(1, shape[0]!, 10)]).describe(
-        false,
-      ) as unknown as Plan;
+      const { plan } = planOf(step, batch(1, shape), labels(1, shape[0]!, 10));
       expect(plan.instructions.length).to.be.above(10);
       expect(faultsOf(plan)).to.deep.equal([]);
     });
 
   it('the check finds a plan that is wrong', () => {
     const step = trainer(NETS['layer norm and gelu']!.model);
-    const plan = programOf(step, [batch(1, [8, 12]), labels(1, 8, 10)]).describe(
-      false,
-    ) as unknown as Plan;
+    const { plan } = planOf(step, batch(1, [8, 12]), labels(1, 8, 10));
     const computed = plan.values.filter((v) => v.kind === 'computed' && v.offset !== undefined);
     for (const v of computed) v.offset = 0;
     expect(faultsOf(plan)).to.not.deep.equal([]);
@@ -158,34 +160,27 @@ describe('the memory plan', () => {
 
   it('takes at most 60 % of what all intermediate results would take', () => {
     const step = trainer(perceptron(6, 64));
-    const { arenaBytes, sumBytes } = programOf(step, [
-      batch(1, [128, 64]),
-      labels(1, 128, 10),
-    ]).facts;
+    const { arenaBytes, sumBytes } = planOf(step, batch(1, [128, 64]), labels(1, 128, 10)).program
+      .facts;
     expect(arenaBytes / sumBytes).to.be.at.most(0.6);
   });
 
   it('nothing is allocated after the first step', async () => {
     const step = trainer(NETS['a convolutional net']!.model);
     const [x, y] = [batch(1, [4, 2, 8, 8]), labels(1, 4, 10)];
-    const program = programOf(step, [x, y]);
+    const { program, id } = planOf(step, x, y);
+    const request = { steps: 1, tensors: [x, y], onNaN: 'ignore' } as const;
     const once = async (): Promise<void> => {
-      (await step(x, y)).dispose();
-      step.runSync(x, y).dispose();
+      await program.run(request);
+      program.runSync(request);
     };
     await once();
-    const before = [
-      programOf(step, [x, y]).facts.allocations,
-      tg.memory().systemAllocations,
-      tg.memory().tensors,
-    ];
-    const id = (program as unknown as { id: number }).id;
-    const { native } = await import('#lib/native.js');
-    const allocations = native.programFacts(id).allocations;
+    const before = tg.memory();
+    const { allocations } = native.programFacts(id);
     for (let k = 0; k < 20; ++k) await once();
     expect(native.programFacts(id).allocations).to.equal(allocations);
-    expect(tg.memory().systemAllocations).to.equal(before[1]);
-    expect(tg.memory().tensors).to.be.at.most(before[2]!);
+    expect(tg.memory().systemAllocations).to.equal(before.systemAllocations);
+    expect(tg.memory().tensors).to.be.at.most(before.tensors);
   });
 
   it('train calls native code less than once in 20 steps', () => {

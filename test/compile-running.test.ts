@@ -168,7 +168,6 @@ describe('running programs', function () {
   it('dispose while it runs: a rejection that says so; the steps that were made count', async () => {
     const all = setUp();
     const { optimizer, step, x, y, batch, values } = all;
-    const memory = tg.memory().tensors;
     const training = step.train([x, y], { epochs: 1e6, batchSize: BATCH, shuffle: false });
     await sleep(5);
     step.dispose();

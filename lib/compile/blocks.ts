@@ -110,7 +110,7 @@ function partsOf(batch: unknown): { tensors: Tensor[]; made: Tensor[] } {
   const tensors = list.map((part, i) => {
     if (isTensor(part)) return part;
     if (isShaped(part)) {
-      const t = tensorFor('train', `part ${i} of a batch`, part.data as never, {
+      const t = tensorFor('train', `part ${i} of a batch`, part.data, {
         shape: part.shape,
       });
       made.push(t);
@@ -123,7 +123,7 @@ function partsOf(batch: unknown): { tensors: Tensor[]; made: Tensor[] } {
         'a Tensor, a typed array or { data, shape }',
         part,
       );
-    const t = tensorFor('train', `part ${i} of a batch`, part as never);
+    const t = tensorFor('train', `part ${i} of a batch`, part);
     made.push(t);
     return t;
   });

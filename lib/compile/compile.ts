@@ -209,7 +209,7 @@ export function compile<A extends unknown[], R>(
   const cache = new Cache(cacheSize);
 
   const programFor = (inputs: readonly unknown[]): Program =>
-    cache.find(outline(inputs), () => new Program(fn as never, inputs));
+    cache.find(inputs.map(outline).join(' '), () => new Program(fn, inputs));
 
   const runSync = (...args: unknown[]): R => {
     const { inputs, options: given } = split(args);

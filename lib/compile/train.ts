@@ -124,7 +124,7 @@ export function readData(op: string, data: unknown, settings: DataSettings): Tra
     shuffle,
     dropLast,
     ...(seed !== undefined && { seed }),
-  }) as unknown as TrainingData;
+  });
 }
 const isColumnLike = (value: unknown): boolean =>
   ArrayBuffer.isView(value) ||
