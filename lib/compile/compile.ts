@@ -113,8 +113,7 @@ class Cache {
   }
 
   private warn(key: string): void {
-    const last = [...this.programs.keys()].slice(-3).concat(key);
-    const shapes = last.map((arguments_) => arguments_.slice(1, -1)).join('; ');
+    const shapes = [...this.programs.keys()].slice(-3).concat(key).join('; ');
     process.emitWarning(
       `compile: ${this.made} versions of a function were compiled, the last ones for ${shapes}. Each new shape costs ` +
         `time, and only ${this.size} are kept: give it batches of few sizes (dropLast, or pad them), or raise cacheSize.`,

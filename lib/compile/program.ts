@@ -151,7 +151,7 @@ export class Program {
         try {
           resolve(this.finish(request, true));
         } catch (error) {
-          reject(error);
+          reject(error instanceof Error ? error : new Error(String(error)));
         }
       });
     });
