@@ -119,7 +119,7 @@ export interface Native {
   schema(): string;
 }
 
-/** What programRun is told, as native/binding/programs.cpp reads it. */
+/** What programRun is told, as native/binding/compiled.cpp reads it. */
 export const RUN = { async: 1, nanFails: 2, nanSkips: 4, norm: 8, gather: 16 } as const;
 
 /** Error codes by native status, as native/core/status.h counts them. */

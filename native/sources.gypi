@@ -45,6 +45,7 @@
     "tg_binding_sources": [
       "native/binding/addon.cpp",
       "native/binding/arguments.cpp",
+      "native/binding/compiled.cpp",
       "native/binding/environment.cpp",
       "native/binding/programs.cpp",
       "native/binding/run.cpp",

@@ -34,7 +34,7 @@ napi_value dispose(napi_env env, napi_callback_info info);  // (handle) -> was l
 napi_value alive(napi_env env, napi_callback_info info);    // (handle) -> boolean
 napi_value sweep(napi_env env, napi_callback_info info);    // () -> tensors freed
 
-// programs.cpp: compiled functions.
+// compiled.cpp: compiled functions.
 napi_value programs_listen(napi_env env, napi_callback_info info);  // (callback(id))
 napi_value trace_begin(napi_env env, napi_callback_info info);      // (seed, stream)
 napi_value trace_input(napi_env env, napi_callback_info info);      // (owner) -> handle
