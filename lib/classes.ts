@@ -1,7 +1,6 @@
 // What losses over classes share: rows of scores, class indices with weights and exceptions, and checks of
 // values. No loss is computed here.
 import { apply } from './apply.js';
-import { fromData } from './create.js';
 import { checkNumber, wrongType } from './errors.js';
 import { isRecording } from './recording.js';
 import { DTYPES, OPS } from './schema.gen.js';
@@ -34,21 +33,25 @@ export function asRows(op: string, x: Tensor, what: string): Rows {
 export const unrow = (rows: Tensor, { single }: Rows): Tensor =>
   single ? apply(OPS.reshape, [rows], [0]) : rows;
 
-/** Class indices that were checked. */
+/** Class indices, one per row. Tensors, so that a compiled function looks them up in each of its steps. */
 export interface Targets {
-  /** In 0 … classes - 1; 0 where ignored. */
-  readonly ids: Int32Array;
-  /** The weight of each example's class, 0 where ignored; null if all are 1. */
-  readonly weights: Float64Array | null;
-  readonly ignored: boolean;
+  /** int32 [n] in 0 … classes - 1; 0 where ignored. */
+  readonly ids: Tensor;
+  /** float64 [n]: the weight of each example's class, 0 where ignored; null if all are 1. */
+  readonly weights: Tensor | null;
+  /** bool [n]: false where ignored; null if no index is. */
+  readonly kept: Tensor | null;
 }
 
-/** @internal Reads class indices, of which there is one per row, and looks their weights up. */
+const INT32 = DTYPES.indexOf('int32');
+const FLOAT64 = DTYPES.indexOf('float64');
+
+/** @internal Checks class indices, of which there is one per row, and looks their weights up. */
 export function readTargets(
   op: string,
   target: unknown,
   { n, classes, single }: Rows,
-  options: { weight?: Float64Array | null; ignoreIndex?: number } = {},
+  options: { weight?: Tensor | null; ignoreIndex?: number } = {},
 ): Targets {
   const t = checkTensor(op, 'target', target);
   if (t.dtype !== 'int32')
@@ -60,44 +63,55 @@ export function readTargets(
       `${op}: target must have one class index per row, ${print(wanted)}, got ${print(shape)}`,
     );
   const { weight, ignoreIndex } = options;
-  const ids = t.dataSync() as Int32Array;
-  const weights = weight || ignoreIndex !== undefined ? new Float64Array(ids.length).fill(1) : null;
-  let ignored = false;
-  ids.forEach((c, i) => {
-    if (c === ignoreIndex) {
-      ignored = true;
-      ids[i] = weights![i] = 0;
-    } else if (c < 0 || c >= classes) {
-      throw new RangeError(`${op}: target[${i}] is ${c}, but there are ${classes} classes`);
-    } else if (weight) {
-      weights![i] = weight[c]!;
-    }
-  });
-  return { ids, weights, ignored };
+  if (!isRecording())
+    t.dataSync().forEach((c, i) => {
+      if (c !== ignoreIndex && (c < 0 || c >= classes))
+        throw new RangeError(`${op}: target[${i}] is ${c}, but there are ${classes} classes`);
+    });
+  const given = apply(OPS.reshape, [t], [1, n]);
+  // A number beyond int32 equals no index, but rounded to float32 it might.
+  const kept =
+    ignoreIndex === undefined || ignoreIndex !== (ignoreIndex | 0)
+      ? null
+      : apply(OPS.notEqual, [given, apply(OPS.full, [], [1, 1, INT32, ignoreIndex])], null);
+  // Looked up in 0 … classes - 1, so that an index out of range is refused where there were no values to check.
+  const ids = apply(
+    OPS.indexSelect,
+    [
+      apply(OPS.arange, [], [classes, INT32, 0, 1]),
+      kept ? apply(OPS.where, [kept, given, 0], null) : given,
+    ],
+    [0],
+  );
+  return { ids, weights: weightsOf(ids, kept, weight ?? null), kept };
+}
+
+function weightsOf(ids: Tensor, kept: Tensor | null, weight: Tensor | null): Tensor | null {
+  if (!weight) return kept && apply(OPS.cast, [kept], [FLOAT64]);
+  const own = apply(OPS.indexSelect, [weight, ids], [0]);
+  return kept ? apply(OPS.where, [kept, own, 0], null) : own;
 }
 
 /** @internal x[i, ids[i]] for each row i of [n, classes]. */
-export function pick(op: string, { x, n, classes }: Rows, ids: Int32Array): Tensor {
+export function pick(op: string, { x, n, classes }: Rows, ids: Tensor): Tensor {
   if (n * classes > 2 ** 31 - 1)
     throw new RangeError(
       `${op}: [${n}, ${classes}] has too many elements, at most 2147483647 are possible`,
     );
-  const index = fromData(
-    ids.map((c, i) => i * classes + c),
-    [n],
-    'int32',
-  );
+  const starts = apply(OPS.arange, [], [n, INT32, 0, classes]);
+  const index = apply(OPS.add, [ids, starts], null);
   return apply(OPS.indexSelect, [apply(OPS.reshape, [x], [1, n * classes]), index], [0]);
 }
 
 /** @internal A bool [n, classes] that is true at [i, ids[i]]. */
-export function oneHot(ids: Int32Array, classes: number): Tensor {
-  const columns = apply(OPS.arange, [], [classes, DTYPES.indexOf('int32'), 0, 1]);
-  return apply(OPS.equal, [fromData(ids, [ids.length, 1], 'int32'), columns], null);
+export function oneHot(ids: Tensor, classes: number): Tensor {
+  const [n] = shapeOf(ids) as [number];
+  const columns = apply(OPS.arange, [], [classes, INT32, 0, 1]);
+  return apply(OPS.equal, [apply(OPS.reshape, [ids], [2, n, 1]), columns], null);
 }
 
-/** @internal One weight per class: a tensor [classes] of finite numbers ≥ 0, as plain numbers. */
-export function readWeight(op: string, weight: unknown, classes: number): Float64Array | null {
+/** @internal One weight per class, [classes], finite numbers ≥ 0: as float64 and without a gradient. */
+export function readWeight(op: string, weight: unknown, classes: number): Tensor | null {
   if (weight === undefined) return null;
   const w = checkTensor(op, 'weight', weight);
   const shape = shapeOf(w);
@@ -105,9 +119,9 @@ export function readWeight(op: string, weight: unknown, classes: number): Float6
     throw new RangeError(
       `${op}: weight must have one entry per class, [${classes}], got ${print(shape)}`,
     );
-  const values = Float64Array.from(w.dataSync());
-  values.forEach((v, i) => checkNumber(op, `weight[${i}]`, v, { min: 0 }));
-  return values;
+  if (!isRecording())
+    w.dataSync().forEach((v, i) => checkNumber(op, `weight[${i}]`, v, { min: 0 }));
+  return w.detach().to('float64');
 }
 
 /** @internal A weight for each entry: it may broadcast to the entries but not beyond them. */

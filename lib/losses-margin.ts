@@ -5,13 +5,14 @@ import { asRows, oneHot, pick, readTargets, unrow, type Rows } from './classes.j
 import { fromData } from './create.js';
 import { checkKeys, checkNumber, wrongType } from './errors.js';
 import { checkReduction, prediction, reduce, type Reduction } from './reduction.js';
+import { isRecording } from './recording.js';
 import { DTYPES, OPS } from './schema.gen.js';
 import { checkTensor, isTensor, shapeOf, tidy, type Tensor } from './tensor.js';
 
 const finish = (losses: Tensor, rows: Rows, reduction: Reduction): Tensor =>
   reduction === 'none' ? unrow(losses, rows) : reduce(losses, reduction);
 /** f_j - f_y for each class j of each row. */
-function gaps(op: string, rows: Rows, ids: Int32Array): Tensor {
+function gaps(op: string, rows: Rows, ids: Tensor): Tensor {
   const own = apply(OPS.reshape, [pick(op, rows, ids)], [2, rows.n, 1]);
   return apply(OPS.sub, [rows.x, own], null);
 }
@@ -57,21 +58,22 @@ function readCost(op: string, name: string, cost: unknown, rows: Rows): Tensor {
     throw new RangeError(
       `${op}: ${name} must have one row and one column per class, [${k}, ${k}], got [${shape.join(', ')}]`,
     );
-  t.dataSync().forEach((v, i) => {
-    const [row, column] = [Math.floor(i / k), i % k];
-    checkNumber(op, `${name}[${row}, ${column}]`, v, {
-      min: 0,
-      ...(row === column ? { max: 0 } : {}),
+  if (!isRecording())
+    t.dataSync().forEach((v, i) => {
+      const [row, column] = [Math.floor(i / k), i % k];
+      checkNumber(op, `${name}[${row}, ${column}]`, v, {
+        min: 0,
+        ...(row === column ? { max: 0 } : {}),
+      });
     });
-  });
   return t.detach().to(rows.x.dtype);
 }
 
 /** max_j Δ(y, j) + f_j - f_y; Δ is 1 off the diagonal where no cost is given. */
-function costliest(op: string, rows: Rows, ids: Int32Array, cost: Tensor | null): Tensor {
+function costliest(op: string, rows: Rows, ids: Tensor, cost: Tensor | null): Tensor {
   const dtype = DTYPES.indexOf(rows.x.dtype);
   const delta = cost
-    ? apply(OPS.indexSelect, [cost, fromData(ids, [ids.length], 'int32')], [0])
+    ? apply(OPS.indexSelect, [cost, ids], [0])
     : apply(OPS.sub, [1, apply(OPS.cast, [oneHot(ids, rows.classes)], [dtype])], null);
   return apply(OPS.max, [apply(OPS.add, [gaps(op, rows, ids), delta], null)], [1, 1, 0]);
 }
@@ -109,15 +111,13 @@ function readLabels(op: string, target: unknown, rows: Rows, x: Tensor): Tensor 
     throw new RangeError(
       `${op}: target [${shapeOf(t).join(', ')}] must have the shape of scores [${shapeOf(x).join(', ')}]`,
     );
-  const values = t.dataSync();
-  const wrong = values.findIndex((v) => v !== 0 && v !== 1);
-  if (wrong >= 0)
-    throw new RangeError(`${op}: labels must be 0 or 1, target holds ${values[wrong]}`);
-  return fromData(
-    Float64Array.from(values, (v) => 2 * v - 1),
-    [rows.n, rows.classes],
-    'float64',
-  ).to(x.dtype);
+  if (!isRecording()) {
+    const wrong = t.dataSync().find((v) => v !== 0 && v !== 1);
+    if (wrong !== undefined)
+      throw new RangeError(`${op}: labels must be 0 or 1, target holds ${wrong}`);
+  }
+  const labels = apply(OPS.reshape, [t.detach().to(x.dtype)], [2, rows.n, rows.classes]);
+  return apply(OPS.sub, [apply(OPS.mul, [labels, 2], null), 1], null);
 }
 
 /**
@@ -194,7 +194,8 @@ function pairsOf(relevance: readonly number[], query: readonly number[]): [numbe
  * @param options - `query`: [n] numbers, items of different queries form no pair (one query unless given);
  * `margin`: 1 unless told; `reduction`: 'mean' over pairs (default; 0 if there is none), 'sum', or 'none': one
  * value per pair, by query, then by the better item, each in falling relevance
- * @throws TypeError, RangeError for shapes that do not fit, or a relevance or query that is NaN
+ * @throws TypeError, RangeError for shapes that do not fit, or a relevance or query that is NaN; TG_TRACE inside
+ * `compile`, since the number of pairs depends on values
  */
 export function rankingHinge(
   scores: Tensor,

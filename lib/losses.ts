@@ -15,10 +15,9 @@ import {
   type Targets,
 } from './classes.js';
 import { compose } from './compose.js';
-import { fromData } from './create.js';
 import { checkKeys, checkNumber, wrongType } from './errors.js';
 import { checkReduction, checkTarget, prediction, reduce, type Reduction } from './reduction.js';
-import { DTYPES, OPS, type DType } from './schema.gen.js';
+import { DTYPES, OPS } from './schema.gen.js';
 import { checkTensor, isTensor, shapeOf, tidy, type Operand, type Tensor } from './tensor.js';
 
 // Of those made twice the ones below are meant: they check values or take more options.
@@ -36,27 +35,22 @@ export interface ClassLossOptions {
   ignoreIndex?: number;
 }
 
-const column = (values: Float64Array, dtype: DType): Tensor =>
-  apply(OPS.cast, [fromData(values, [values.length], 'float64')], [DTYPES.indexOf(dtype)]);
-const total = (values: Float64Array): number => values.reduce((a, b) => a + b, 0);
-
 /** Reduces losses that already carry their weights; what is ignored is 0, even were its loss NaN. */
 function reduceExamples(
   losses: Tensor,
   rows: Rows,
-  { weights, ignored }: Targets,
+  { weights, kept }: Targets,
   reduction: Reduction,
 ): Tensor {
-  const counted = ignored
-    ? apply(
-        OPS.where,
-        [apply(OPS.greater, [column(weights!, 'float64'), 0], null), losses, 0],
-        null,
-      )
-    : losses;
+  const counted = kept ? apply(OPS.where, [kept, losses, 0], null) : losses;
   if (reduction === 'none') return unrow(counted, rows);
   if (reduction === 'sum' || !weights) return reduce(counted, reduction);
-  return apply(OPS.div, [apply(OPS.sum, [counted], [-1, 0]), total(weights)], null);
+  // bfloat16 would keep three digits of the divisor.
+  const divisor = apply(OPS.sum, [weights], [-1, 0]).to(
+    losses.dtype === 'bfloat16' ? 'float32' : losses.dtype,
+  );
+  const mean = apply(OPS.div, [apply(OPS.sum, [counted], [-1, 0]), divisor], null);
+  return mean.to(losses.dtype);
 }
 
 function readOptions(op: string, options: unknown, more: readonly string[] = []) {
@@ -80,7 +74,7 @@ function smoothed(t: Tensor, epsilon: number, classes: number, weight: Tensor | 
 function entropyOfIndices(
   rows: Rows,
   target: Tensor,
-  weight: Float64Array | null,
+  weight: Tensor | null,
   ignoreIndex: number | undefined,
   epsilon: number,
   reduction: Reduction,
@@ -95,10 +89,10 @@ function entropyOfIndices(
   if (epsilon > 0) {
     // The smoothed part is weighted by class, so it cannot be had from the loss of the row.
     const hot = apply(OPS.cast, [oneHot(ids, classes)], [DTYPES.indexOf(x.dtype)]);
-    losses = softEntropy(x, smoothed(hot, epsilon, classes, weight && column(weight, x.dtype)));
+    losses = softEntropy(x, smoothed(hot, epsilon, classes, weight && weight.to(x.dtype)));
   } else {
-    losses = apply(OPS.crossEntropy, [x, fromData(ids, [ids.length], 'int32')], null);
-    if (weight) losses = apply(OPS.mul, [losses, column(weights!, x.dtype)], null);
+    losses = apply(OPS.crossEntropy, [x, ids], null);
+    if (weight) losses = apply(OPS.mul, [losses, weights!.to(x.dtype)], null);
   }
   return reduceExamples(losses, rows, targets, reduction);
 }
@@ -141,7 +135,7 @@ export function crossEntropy(
           `${op}: target [${shapeOf(t).join(', ')}] must have the shape of logits [${shapeOf(x).join(', ')}]`,
         );
       const p = apply(OPS.reshape, [t.to(x.dtype)], [2, rows.n, rows.classes]);
-      const w = weight && column(weight, x.dtype);
+      const w = weight && weight.to(x.dtype);
       const losses = softEntropy(rows.x, smoothed(p, epsilon, rows.classes, w));
       return reduction === 'none' ? unrow(losses, rows) : reduce(losses, reduction);
     });
@@ -179,7 +173,7 @@ export function nllLoss(
       ...(ignoreIndex === undefined ? {} : { ignoreIndex }),
     });
     const own = apply(OPS.neg, [pick(op, rows, targets.ids)], null);
-    const losses = weight ? apply(OPS.mul, [own, column(targets.weights!, own.dtype)], null) : own;
+    const losses = weight ? apply(OPS.mul, [own, targets.weights!.to(own.dtype)], null) : own;
     return reduceExamples(losses, rows, targets, reduction);
   });
 }

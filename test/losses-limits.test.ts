@@ -111,6 +111,14 @@ describe('losses at ±1e4', () => {
     });
   }
 
+  test('the weights of a mean are not summed in bfloat16, where 301 would be 300', () => {
+    const x = tg.zeros([301, 3], { dtype: 'bfloat16' });
+    const target = tg.zeros([301], { dtype: 'int32' });
+    const loss = losses.crossEntropy(x, target, { weight: tg.ones([3], { dtype: 'bfloat16' }) });
+    expect(loss.dtype).to.equal('bfloat16');
+    expect(loss.item()).to.equal(tg.full([], Math.log(3), { dtype: 'bfloat16' }).item());
+  });
+
   test('binaryCrossEntropy at 0 and 1: logarithms end at -100, as in PyTorch', () => {
     const p = make([0, 0, 1, 1], [4], 'float64', true);
     const loss = losses.binaryCrossEntropy(p, make([0, 1, 0, 1], [4], 'float64'), {

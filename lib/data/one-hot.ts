@@ -1,5 +1,6 @@
 // Class numbers as rows with a one.
 import { oneHot as hot } from '../classes.js';
+import { fromData } from '../create.js';
 import { checkNumber } from '../errors.js';
 import { to } from '../ops.js';
 import { noGrad } from '../tape.js';
@@ -21,5 +22,5 @@ export function oneHot(labels: Numbers, classes?: number): Tensor {
   const max = (known ?? 2 ** 31 - 1) - 1;
   const ids = Int32Array.from(readNumbers(op, 'labels', labels, { min: 0, max, integer: true }));
   const count = known ?? ids.reduce((a, b) => Math.max(a, b), 0) + 1;
-  return tidy(() => noGrad(() => to(hot(ids, count), 'float32')));
+  return tidy(() => noGrad(() => to(hot(fromData(ids, [ids.length], 'int32'), count), 'float32')));
 }
