@@ -34,9 +34,10 @@ void* take(size_t bytes) {
 #if defined(MADV_HUGEPAGE)
   constexpr size_t kHugePage = size_t{2} << 20;
   if (bytes >= kHugePage) {
-    void* memory = std::aligned_alloc(kHugePage, bytes);
+    void* memory;  // aligned_alloc wants sizes that are multiples of the alignment
+    if (posix_memalign(&memory, kHugePage, bytes) != 0) return nullptr;
     // Whole pages only, so that no block takes more than it asked for. A refusal changes nothing.
-    if (memory) (void)madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+    (void)madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
     return memory;
   }
 #endif
