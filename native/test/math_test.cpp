@@ -410,7 +410,7 @@ int main(int argc, char** argv) {
   uint64_t step = 211;
   for (int i = 1; i < argc; ++i) {
     if (strcmp(argv[i], "--all") == 0) step = 1;
-    if (strcmp(argv[i], "--thin") == 0) step = 3571;
+    if (strcmp(argv[i], "--thin") == 0) step = 14293;
   }
 #define TG_TEST(name, ...) test<name##_case, false>(step, argc, argv);
   TG_FUNCTIONS(TG_TEST)
