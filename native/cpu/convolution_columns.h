@@ -7,18 +7,12 @@
 #include "contiguous.h"
 #include "convolution_geometry.h"
 #include "gemm_table.h"
+#include "spread.h"
 
 namespace tg::cpu {
 
 constexpr double kThreadFlops = 1 << 20;  // below this, threads cost more than they give
 
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-// Where part `index` of `parts` begins when `count` things are spread evenly.
-inline int64_t spread(int64_t count, int64_t parts, int64_t index) {
-  return count / parts * index + smaller(index, count % parts);
-}
 template <class T>
 int64_t bytes_of(int64_t elements) {
   return Contiguous::aligned(elements * static_cast<int64_t>(sizeof(T)));
@@ -36,7 +30,7 @@ struct Tasks {
   Tasks(ExecContext* ctx, const Geometry& s, int64_t count, int64_t bytes)
       : units(count), room(bytes) {
     const int64_t threads = ctx->threads->size();
-    tasks = s.flops() < kThreadFlops || threads == 1 ? 1 : larger(1, smaller(units, 4 * threads));
+    tasks = s.flops() < kThreadFlops || threads == 1 ? 1 : max(1, min(units, 4 * threads));
   }
   // What no machine has is asked for as such, lest the product overflow.
   int64_t bytes() const {

@@ -41,11 +41,11 @@ class Correlation {
     for (const Region& r : regions_)
       if (!in_place_) panels_ += ceil_div(s.n * r.area(), nr);
     const int64_t threads = ctx->threads->size(), tiles = ceil_div(s.og, mr);
-    unit_panels_ = larger(1, smaller(kPanels, panels_ / (4 * threads)));
+    unit_panels_ = max(1, min(kPanels, panels_ / (4 * threads)));
     panel_units_ = ceil_div(panels_, unit_panels_);
-    block_tiles_ = smaller(kRowBlock / mr, tiles);
+    block_tiles_ = min(kRowBlock / mr, tiles);
     if (panel_units_ * s.win.groups < threads)  // few pixels: threads share the channels
-      block_tiles_ = smaller(block_tiles_, ceil_div(tiles, threads));
+      block_tiles_ = min(block_tiles_, ceil_div(tiles, threads));
     blocks_ = ceil_div(tiles, block_tiles_);
   }
 
@@ -62,12 +62,12 @@ class Correlation {
 
  private:
   int64_t block_rows(int64_t block) const {
-    return smaller(block_tiles_ * mr, s.og - block * block_tiles_ * mr);
+    return min(block_tiles_ * mr, s.og - block * block_tiles_ * mr);
   }
   int64_t weight_bytes() const {
     return bytes_of<T>(s.win.groups * blocks_ * block_tiles_ * mr * terms_);
   }
-  int64_t panel_elements() const { return larger(1, smaller(terms_, kernels_.gemm.kc)) * nr; }
+  int64_t panel_elements() const { return max(1, min(terms_, kernels_.gemm.kc)) * nr; }
   Tasks tasks() const {
     return Tasks(ctx_, s, s.win.groups * blocks_ * panel_units_,
                  bytes_of<T>(panel_elements() + block_tiles_ * mr * nr));
@@ -99,7 +99,7 @@ class Correlation {
 
   void make_panels(int64_t unit, T* room) const {
     int64_t p = unit % panel_units_ * unit_panels_;
-    const int64_t end = smaller(p + unit_panels_, panels_);
+    const int64_t end = min(p + unit_panels_, panels_);
     const int64_t block = unit / panel_units_ % blocks_, group = unit / panel_units_ / blocks_;
     GemmStrip<T> g = {};
     g.m = block_rows(block);
@@ -108,7 +108,7 @@ class Correlation {
     int64_t first = 0;  // panel of the region
     for (const Region& r : regions_) {
       const int64_t count = ceil_div(s.n * r.area(), nr);
-      for (; p >= first && p < smaller(first + count, end); ++p)
+      for (; p >= first && p < min(first + count, end); ++p)
         read_columns(g, group, block, r, (p - first) * nr, room);
       first += count;
     }
@@ -138,7 +138,7 @@ class Correlation {
     const int64_t image = p / per_image_, pixel = p % per_image_ * nr;
     const T* x = x_ + (image * s.c + group * s.cg) * s.pixels + pixel;
     const T* a = packed(group, block);
-    g.n = smaller(nr, s.pixels - pixel);
+    g.n = min(nr, s.pixels - pixel);
     g.b_row = g.next_row = s.pixels;
     g.c = result(group, block, image, pixel);
     g.c_row = s.pixels;
@@ -161,7 +161,7 @@ class Correlation {
   void read_columns(GemmStrip<T> g, int64_t group, int64_t block, const Region& region, int64_t q,
                     T* panel) const {
     const int64_t image = q / s.pixels, pixel = q % s.pixels;
-    g.n = smaller(nr, s.n * region.area() - q);
+    g.n = min(nr, s.n * region.area() - q);
     Pixels pixels(s, region, q, g.n);
     const bool direct = region.area() == s.pixels && pixel + g.n <= s.pixels;
     T* const whole = panel + panel_elements();
@@ -179,7 +179,7 @@ class Correlation {
       }
       while (k < k1) {
         const int64_t tap = (k - ones_) / s.cg, c0 = (k - ones_) % s.cg;
-        const int64_t c1 = smaller(s.cg, c0 + k1 - k);
+        const int64_t c1 = min(s.cg, c0 + k1 - k);
         gather_tap(kernels_, s, &pixels, x, tap, c0, c1, panel + (k - k0) * nr, nr);
         k += c1 - c0;
       }

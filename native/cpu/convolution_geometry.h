@@ -135,7 +135,7 @@ class Pixels {
       const int64_t y = r.oy * s_.win.stride[0] + ky * s_.win.dilation[0] - s_.win.padding[0];
       const int64_t x = r.ox * stride + offset, room = s_.w - x;
       const int64_t lo = y < 0 || y >= s_.h ? r.count : within(x < 0 ? steps(-x, stride) : 0, r);
-      const int64_t hi = larger(lo, within(room > 0 ? steps(room, stride) : 0, r));
+      const int64_t hi = max(lo, within(room > 0 ? steps(room, stride) : 0, r));
       if (lo > 0) add(r.at, GatherRun::kPadding, lo);
       if (hi > lo) add(r.at + lo, (r.image * s_.c * s_.h + y) * s_.w + x + lo * stride, hi - lo);
       if (hi < r.count) add(r.at + hi, GatherRun::kPadding, r.count - hi);
@@ -148,7 +148,7 @@ class Pixels {
   struct Row {
     int64_t at, image, oy, ox, count;
   };
-  static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+  static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
   static int64_t within(int64_t i, const Row& r) { return i < r.count ? i : r.count; }
   static int64_t steps(int64_t length, int64_t stride) {
     return stride == 1 ? length : (length + stride - 1) / stride;

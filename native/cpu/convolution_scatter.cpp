@@ -18,15 +18,15 @@ constexpr int64_t kMinTile = 64;           // pixels
 constexpr int64_t kMaxTile = 2048;
 constexpr double kThreadFlops = 1 << 20;  // below this, threads cost more than they give
 
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 int64_t aligned(int64_t bytes) { return Contiguous::aligned(bytes); }
 
 // Pixels of a tile whose columns have `rows` rows; a function of the shapes only.
 int64_t tile_of(const Geometry& s, int64_t rows, int64_t size) {
-  int64_t t = kTileBytes / larger(1, rows * size);
-  t = larger(kMinTile, smaller(kMaxTile, t / kMinTile * kMinTile));
-  return larger(1, smaller(t, s.pixels));
+  int64_t t = kTileBytes / max(1, rows * size);
+  t = max(kMinTile, min(kMaxTile, t / kMinTile * kMinTile));
+  return max(1, min(t, s.pixels));
 }
 
 // What one tap sees of the input along a row: output columns lo … hi - 1 lie inside, and column ox
@@ -37,9 +37,9 @@ struct Tap {
     const int64_t stride = s.win.stride[1];
     offset = kx * s.win.dilation[1] - s.win.padding[1];
     lo = offset < 0 ? (-offset + stride - 1) / stride : 0;
-    hi = offset < s.w ? smaller(s.ow, (s.w - offset + stride - 1) / stride) : 0;
-    lo = smaller(lo, s.ow);
-    hi = larger(lo, hi);
+    hi = offset < s.w ? min(s.ow, (s.w - offset + stride - 1) / stride) : 0;
+    lo = min(lo, s.ow);
+    hi = max(lo, hi);
   }
 };
 
@@ -48,7 +48,7 @@ template <class F>
 void each_row(const Geometry& s, int64_t p0, int64_t p1, F f) {
   int64_t oy = p0 / s.ow, ox = p0 % s.ow;
   for (int64_t p = p0; p < p1; ox = 0, ++oy) {
-    const int64_t count = smaller(s.ow - ox, p1 - p);
+    const int64_t count = min(s.ow - ox, p1 - p);
     f(p - p0, ox, count, oy);
     p += count;
   }
@@ -66,7 +66,7 @@ void scatter_columns(const Geometry& s, const T* from, int64_t channels, int64_t
           const int64_t y = oy * s.win.stride[0] + ky * s.win.dilation[0] - s.win.padding[0];
           if (y < 0 || y >= s.h) return;
           const T* row = from + at - ox;
-          const int64_t lo = larger(tap.lo, ox), hi = smaller(tap.hi, ox + count);
+          const int64_t lo = max(tap.lo, ox), hi = min(tap.hi, ox + count);
           const int64_t step = s.win.stride[1];
           T* line = x + y * s.w + tap.offset;
           if (step == 1)
@@ -87,12 +87,12 @@ struct Plan {
 
   Plan(ExecContext* ctx, const Geometry& s, int64_t count) : units(count), columns(0), packed(0) {
     const int64_t threads = ctx->threads->size();
-    tasks = s.flops() < kThreadFlops || threads == 1 ? 1 : larger(1, smaller(units, 4 * threads));
+    tasks = s.flops() < kThreadFlops || threads == 1 ? 1 : max(1, min(units, 4 * threads));
     inner = tasks == 1 ? ctx->threads : &alone;
   }
   template <class T>
   void reserve(const GemmTable& table, const GemmArgs<T>& args) {
-    packed = larger(packed,
+    packed = max(packed,
                     aligned(static_cast<int64_t>(gemm_scratch_bytes(table, args, inner->size()))));
   }
   // What no machine has is asked for as such, lest the product overflow.
@@ -121,7 +121,7 @@ void reserve_tiles(Plan* plan, const GemmTable& table, const Geometry& s, int64_
 
 // Channels that a unit of an adjoint works on: all of a group where there are units enough.
 int64_t channel_block(const Geometry& s, int64_t units) {
-  return larger(1, units >= 16 ? s.cg : smaller(s.cg, 256 / larger(1, s.taps)));
+  return max(1, units >= 16 ? s.cg : min(s.cg, 256 / max(1, s.taps)));
 }
 
 template <class T>
@@ -150,11 +150,11 @@ Status adjoint_input(const GemmTable& table, ExecContext* ctx, const OpCall& cal
   T* dx = static_cast<T*>(call.out.data);
   plan.run<T>(ctx, in.extra(), [&](int64_t unit, T* columns, void* room) {
     const int64_t image = unit / blocks / s.win.groups, group = unit / blocks % s.win.groups;
-    const int64_t c0 = unit % blocks * block, channels = smaller(block, s.cg - c0);
+    const int64_t c0 = unit % blocks * block, channels = min(block, s.cg - c0);
     T* planes = dx + (image * s.c + group * s.cg + c0) * s.h * s.w;
     std::memset(planes, 0, static_cast<size_t>(channels * s.h * s.w) * sizeof(T));
     for (int64_t p0 = 0; p0 < s.pixels; p0 += tile) {
-      const int64_t p1 = smaller(p0 + tile, s.pixels);
+      const int64_t p1 = min(p0 + tile, s.pixels);
       GemmArgs<T> a = product(channels, p1 - p0);
       a.a = w + group * s.og * s.depth + c0 * s.taps;
       a.b = g + (image * s.o + group * s.og) * s.pixels + p0;

@@ -20,14 +20,14 @@ class WeightGradient {
       : kernels_(kernels), ctx_(ctx), s(geometry) {
     const int64_t size = sizeof(T), all = s.n * s.pixels;
     weights_ = s.o * s.depth;
-    runs_ = smaller(smaller(kSumUnits, all / Pixels::kMax), kSumBytes / (weights_ * size));
-    runs_ = larger(1, runs_);
+    runs_ = min(min(kSumUnits, all / Pixels::kMax), kSumBytes / (weights_ * size));
+    runs_ = max(1, runs_);
     const int64_t tiles = ceil_div(s.depth, kernels.gemm.mr);
-    blocks_ = smaller(tiles, ceil_div(kSumUnits, s.win.groups * runs_));
-    chunk_ = smaller(smaller(Pixels::kMax, kernels.gemm.kc), ceil_div(all, runs_));
+    blocks_ = min(tiles, ceil_div(kSumUnits, s.win.groups * runs_));
+    chunk_ = min(min(Pixels::kMax, kernels.gemm.kc), ceil_div(all, runs_));
     pitch_ = (ceil_div(chunk_ * size, 64) | 1) * 64 / size;  // odd: not all in the same cache sets
-    rows_ = larger(1, kColumnBytes / (pitch_ * size * kernels.gemm.mr)) * kernels.gemm.mr;
-    rows_ = smaller(rows_, s.depth);
+    rows_ = max(1, kColumnBytes / (pitch_ * size * kernels.gemm.mr)) * kernels.gemm.mr;
+    rows_ = min(rows_, s.depth);
     vectors_ = ceil_div(s.og, kernels.gemm.lanes);
     panels_ = ceil_div(s.og, kernels.gemm.nr);
   }
@@ -39,7 +39,7 @@ class WeightGradient {
     sums_ = reinterpret_cast<T*>(scratch);
     tasks().run(ctx_, scratch + bytes_of<T>(runs_ * weights_),
                 [&](int64_t unit, char* room) { add_unit(unit, reinterpret_cast<T*>(room)); });
-    const int64_t parts = smaller(kSumUnits, s.depth);
+    const int64_t parts = min(kSumUnits, s.depth);
     Tasks(ctx_, s, s.win.groups * parts, 0).run(ctx_, nullptr, [&](int64_t unit, char*) {
       finish(dw, unit / parts, spread(s.depth, parts, unit % parts),
              spread(s.depth, parts, unit % parts + 1));
@@ -53,7 +53,7 @@ class WeightGradient {
         bytes_of<T>(chunk_ * vectors_ * kernels_.gemm.lanes) + bytes_of<T>(rows_ * pitch_));
   }
   int64_t first_channel(int64_t panel) const {
-    return smaller(s.og, spread(vectors_, panels_, panel) * kernels_.gemm.lanes);
+    return min(s.og, spread(vectors_, panels_, panel) * kernels_.gemm.lanes);
   }
 
   void add_unit(int64_t unit, T* turned) const {
@@ -61,7 +61,7 @@ class WeightGradient {
     const int64_t group = unit / blocks_ / runs_, all = s.n * s.pixels;
     const int64_t mr = kernels_.gemm.mr, tiles = ceil_div(s.depth, mr);
     const int64_t d0 = spread(tiles, blocks_, block) * mr;
-    const int64_t d1 = smaller(s.depth, spread(tiles, blocks_, block + 1) * mr);
+    const int64_t d1 = min(s.depth, spread(tiles, blocks_, block + 1) * mr);
     const int64_t q0 = spread(all, runs_, run), q1 = spread(all, runs_, run + 1);
     T* columns = turned + bytes_of<T>(chunk_ * vectors_ * kernels_.gemm.lanes) /
                               static_cast<int64_t>(sizeof(T));
@@ -73,7 +73,7 @@ class WeightGradient {
       turn(group, q, count, turned);
       for (int64_t r0 = d0; r0 < d1; r0 += rows_) {
         GemmStrip<T> strip = {};
-        strip.m = smaller(rows_, d1 - r0);
+        strip.m = min(rows_, d1 - r0);
         strip.k = count;
         strip.a = columns, strip.a_row = pitch_, strip.a_col = 1;
         strip.c_row = s.og;
@@ -106,7 +106,7 @@ class WeightGradient {
   void turn(int64_t group, int64_t q, int64_t count, T* to) const {
     for (int64_t at = 0; at < count;) {
       const int64_t image = (q + at) / s.pixels, pixel = (q + at) % s.pixels;
-      const int64_t length = smaller(count - at, s.pixels - pixel);
+      const int64_t length = min(count - at, s.pixels - pixel);
       for (int64_t panel = 0; panel < panels_; ++panel) {
         const int64_t o = first_channel(panel), width = first_channel(panel + 1) - o;
         kernels_.gemm.pack(to + o * count + at * width, width,

@@ -1,5 +1,7 @@
 #include "gemm_bf16.h"
 
+#include "spread.h"
+
 namespace tg::cpu {
 
 namespace {
@@ -8,10 +10,6 @@ namespace {
 constexpr double kParallelFlops = 4e6;
 constexpr int64_t kPage = 4096;
 
-int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-// Where part i of n things in `parts` even parts begins.
-int64_t spread(int64_t n, int64_t parts, int64_t i) { return i * (n / parts) + min(i, n % parts); }
 
 // Panels that are packed side by side where rows of A are few: long runs of B are read then.
 constexpr int64_t kGroup = 4;

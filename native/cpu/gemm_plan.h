@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gemm.h"
+#include "spread.h"
 
 namespace tg::cpu::blocking {
 
@@ -13,15 +14,7 @@ constexpr double kWakeFlops = 2e6;      // below, waking threads that sleep cost
 constexpr int64_t kPartsPerThread = 2;  // of packed columns: a late thread's second is taken over
 constexpr int64_t kPage = 4096;         // rows at this stride fall into the same few cache sets
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
-// Where part `index` of `parts` begins when `count` things are spread evenly.
-inline int64_t spread(int64_t count, int64_t parts, int64_t index) {
-  return count / parts * index + min(index, count % parts);
-}
 
 enum class Method {
   kTiles,

@@ -7,6 +7,7 @@
 
 #include "../core/thread_pool.h"
 #include "contiguous.h"
+#include "spread.h"
 
 namespace tg::cpu {
 namespace {
@@ -15,15 +16,13 @@ constexpr int64_t kThreadWork = 32768;      // elements below which threads cost
 constexpr int64_t kChunk = 256;             // columns of a task
 constexpr int64_t kPartialBytes = 8 << 20;  // of sums over blocks of rows
 
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // f(i) for i < units, shared among threads where `work` elements are worth it.
 template <class F>
 void share(ExecContext* ctx, int64_t units, int64_t work, F f) {
   if (units == 0) return;
   const int64_t tasks =
-      work < kThreadWork ? 1 : smaller(units, 4 * static_cast<int64_t>(ctx->threads->size()));
+      work < kThreadWork ? 1 : min(units, 4 * static_cast<int64_t>(ctx->threads->size()));
   parallel(*ctx->threads, tasks, [&](int64_t task) {
     for (int64_t i = units * task / tasks; i < units * (task + 1) / tasks; ++i) f(i);
   });
@@ -80,7 +79,7 @@ struct Channels {
       return;
     }
     share(ctx, (c + kChunk - 1) / kChunk, size(), [&](int64_t chunk) {
-      const int64_t first = chunk * kChunk, columns = smaller(kChunk, c - first);
+      const int64_t first = chunk * kChunk, columns = min(kChunk, c - first);
       T* shift = out + first;
       T part[kChunk];
       double mean[kChunk] = {}, squares[kChunk] = {};
@@ -88,7 +87,7 @@ struct Channels {
         double* total = pass ? squares : mean;
         for (int64_t r = 0; r < n; r += kColumnBlock) {
           folds.columns[pass ? kFoldSquares : kFoldSum](x + r * c + first, c,
-                                                        smaller(kColumnBlock, n - r), columns,
+                                                        min(kColumnBlock, n - r), columns,
                                                         pass ? shift : nullptr, part);
           for (int64_t i = 0; i < columns; ++i) total[i] += static_cast<double>(part[i]);
         }
@@ -124,12 +123,12 @@ struct Channels {
       return;
     }
     share(ctx, (c + kChunk - 1) / kChunk, size(), [&](int64_t chunk) {
-      const int64_t first = chunk * kChunk, columns = smaller(kChunk, c - first);
+      const int64_t first = chunk * kChunk, columns = min(kChunk, c - first);
       T sum[kChunk], dot[kChunk];
       double sums[kChunk] = {}, dots[kChunk] = {};
       for (int64_t r = 0; r < n; r += kColumnBlock) {
         const int64_t at = r * c + first;
-        kernels.column_dots(g + at, x + at, c, smaller(kColumnBlock, n - r), columns, m + first,
+        kernels.column_dots(g + at, x + at, c, min(kColumnBlock, n - r), columns, m + first,
                             sum, dot);
         for (int64_t i = 0; i < columns; ++i) {
           sums[i] += static_cast<double>(sum[i]);
@@ -238,8 +237,8 @@ Status layer_norm(const NormKernels<T>& kernels, const Reducers<T>& folds, ExecC
   // Σ over rows, by blocks of rows that do not depend on threads; 128 rows at a time stay in T.
   if (n == 0) return Status::ok;
   const int64_t pitch = 2 * n * static_cast<int64_t>(sizeof(double) + sizeof(T));
-  int64_t blocks = smaller(64, (rows + kColumnBlock - 1) / kColumnBlock);
-  blocks = larger(1, smaller(blocks, kPartialBytes / pitch));
+  int64_t blocks = min(64, (rows + kColumnBlock - 1) / kColumnBlock);
+  blocks = max(1, min(blocks, kPartialBytes / pitch));
   Contiguous in(ctx, call);
   TG_TRY(in.prepare(blocks * pitch));
   const T *g = in.in<T>(0), *x = in.in<T>(1);
@@ -250,7 +249,7 @@ Status layer_norm(const NormKernels<T>& kernels, const Reducers<T>& folds, ExecC
     for (int64_t i = 0; i < 2 * n; ++i) total[i] = 0;
     const int64_t end = rows * (block + 1) / blocks;
     for (int64_t r = rows * block / blocks; r < end;) {
-      const int64_t stop = smaller(end, r + kColumnBlock);
+      const int64_t stop = min(end, r + kColumnBlock);
       std::memset(part, 0, static_cast<size_t>(2 * n) * sizeof(T));
       for (; r < stop; ++r) {
         const Moments<T> m = row_moments(folds, x + r * n, n);
