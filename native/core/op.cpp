@@ -43,6 +43,15 @@ TensorView TensorView::permuted(const int* order) const {
   return result;
 }
 
+TensorView TensorView::broadcast_to(const Shape& wanted) const {
+  TensorView result = *this;
+  result.shape = wanted;
+  const int lead = wanted.ndim - shape.ndim;
+  for (int i = 0; i < wanted.ndim; ++i)
+    result.strides[i] = i < lead || (shape[i - lead] == 1 && wanted[i] != 1) ? 0 : strides[i - lead];
+  return result;
+}
+
 bool TensorView::dense(int* order) const {
   const int n = shape.ndim;
   for (int i = 0; i < n; ++i) {

@@ -24,6 +24,8 @@ struct TensorView {
   // Whether corresponding elements of two tensors of one shape lie at the same offsets.
   bool same_layout(const TensorView& other) const;
   TensorView permuted(const int* order) const;
+  // As a shape to which it broadcasts sees it: stride 0 where it repeats.
+  TensorView broadcast_to(const Shape& wanted) const;
   size_t bytes() const { return static_cast<size_t>(shape.count()) * size_of(dtype); }
 };
 

@@ -71,17 +71,6 @@ void finish_row(const void* arg, T* c, int64_t row, int64_t col, int64_t n) {
   run_range(chain, begin, begin + n, reinterpret_cast<const char*>(c), sizeof(T));
 }
 
-// The operand as the chain's shape sees it: stride 0 where it repeats.
-TensorView spread(const TensorView& x, const Shape& shape) {
-  TensorView view = x;
-  view.shape = shape;
-  const int lead = shape.ndim - x.shape.ndim;
-  for (int i = 0; i < shape.ndim; ++i)
-    view.strides[i] =
-        i < lead || (x.shape[i - lead] == 1 && shape[i] != 1) ? 0 : x.strides[i - lead];
-  return view;
-}
-
 }  // namespace
 
 Status run_chain(const ElementwiseTable& table, const GemmTable& gemm, ExecContext* ctx,
@@ -103,7 +92,7 @@ Status run_chain(const ElementwiseTable& table, const GemmTable& gemm, ExecConte
   }
   for (int i = 0; i < call.n_operands; ++i)
     new (chain.plans + static_cast<size_t>(i) * sizeof(GatherPlan))
-        GatherPlan(spread(call.operands[i], call.shape));
+        GatherPlan(call.operands[i].broadcast_to(call.shape));
   ctx->trace.variant = "chain";
   if (call.root) {
     const GemmFinish<float> f32{finish_row<float>, &chain};

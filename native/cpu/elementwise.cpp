@@ -14,17 +14,6 @@ constexpr int64_t kChunk = 1024;
 // Elements per task: enough work to be worth a wake-up.
 constexpr int64_t kTask = 16 * kChunk;
 
-// x as out's shape sees it: stride 0 where it repeats.
-TensorView broadcast_view(const TensorView& x, const Shape& shape) {
-  TensorView view = x;
-  view.shape = shape;
-  const int lead = shape.ndim - x.shape.ndim;
-  for (int i = 0; i < shape.ndim; ++i)
-    view.strides[i] =
-        i < lead || (x.shape[i - lead] == 1 && shape[i] != 1) ? 0 : x.strides[i - lead];
-  return view;
-}
-
 // Where an operand is gathered to: bfloat16 behind the place of its float32 values.
 char* narrow_part(const TensorView& x, char* to) {
   return x.dtype == DType::bfloat16 ? to + kChunk * sizeof(float) : to;
@@ -140,7 +129,7 @@ Status run_elementwise(const ElementwiseTable& table, const Bfloat16Table& bfloa
   if (count == 0) return Status::ok;
   TensorView views[kMaxOperands];
   for (int i = 0; i < kMaxOperands; ++i)
-    views[i] = broadcast_view(call.in[i < call.n_in ? i : 0], call.out.shape);
+    views[i] = call.in[i < call.n_in ? i : 0].broadcast_to(call.out.shape);
   TG_TRY(copy_scattered(ctx, call, views));
   const GatherPlan plans[kMaxOperands] = {GatherPlan(views[0]), GatherPlan(views[1]),
                                           GatherPlan(views[2]), GatherPlan(views[3])};
