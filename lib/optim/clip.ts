@@ -1,15 +1,14 @@
 // Gradient clipping.
-import { checkKeys, checkNumber, wrongType } from '../errors.js';
+import { checkKeys, checkNumber } from '../errors.js';
 import { native } from '../native.js';
 import { isRecording, recording } from '../recording.js';
 import { checkTensor, handleOf, type Tensor } from '../tensor.js';
+import { checkIterable } from './checks.js';
 
 function gradsOf(op: string, parameters: unknown): Tensor[] {
-  if (typeof parameters !== 'object' || parameters === null || !(Symbol.iterator in parameters))
-    throw wrongType(op, 'parameters', 'an iterable of Tensors', parameters);
   const grads: Tensor[] = [];
   let i = 0;
-  for (const p of parameters as Iterable<unknown>) {
+  for (const p of checkIterable(op, parameters)) {
     const leaf = checkTensor(op, `parameter ${i++}`, p);
     recording()?.usesGradient(leaf);
     const { grad } = leaf;

@@ -5,7 +5,7 @@ import { stateLike } from '../create.js';
 import { TapegradError, checkKeys, checkNumber, wrongType } from '../errors.js';
 import { native } from '../native.js';
 import { copyFrom } from '../ops.js';
-import { outside, recording, type Counter, stepNumber } from '../recording.js';
+import { outside, recording, stepNumber } from '../recording.js';
 import { enableGrad, noGrad } from '../tape.js';
 import {
   checkTensor,
@@ -17,7 +17,8 @@ import {
   tidy,
   type Tensor,
 } from '../tensor.js';
-import { makeGroup, type ParameterGroup, type State } from './group.js';
+import { checkGradient, checkIterable, checkParameter } from './checks.js';
+import { makeGroup, type ParameterGroup } from './group.js';
 import {
   checkRate,
   settle,
@@ -28,15 +29,9 @@ import {
   type ParameterList,
 } from './options.js';
 import { project, shrink } from './projection.js';
+import { RecordedCounts, type Counts } from './recorded.js';
 import type { Update } from './rule.js';
 import { checkState, exportState, importState, type OptimizerState } from './state.js';
-
-interface RecordedCounts {
-  readonly taken: number;
-  readonly steps: ReadonlyMap<Tensor, number>;
-  takenPerRun: number;
-  readonly stepsPerRun: Map<Tensor, number>;
-}
 
 /** Parameters of a group that are at the same step t. */
 interface Batch<O extends CommonOptions> {
@@ -48,13 +43,12 @@ interface Batch<O extends CommonOptions> {
 
 /** Base class: subclasses name a rule of native/schema/optimizers.h and its numbers for a step. */
 export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
-  private taken = 0;
+  private readonly counts: Counts = { taken: 0, states: new Map() };
   private readonly groupList: ParameterGroup<O>[] = [];
   private readonly definition: Definition<O>;
   private readonly defaults: Required<O>;
   /** While a step is being recorded: the counts before, and what a run will add to them. */
   private recorded: RecordedCounts | null = null;
-  private states = new Map<Tensor, State>();
   /** Whether each parameter is updated in a call of its own, for the rule's numbers depend on it. */
   protected readonly separate: boolean = false;
 
@@ -67,18 +61,12 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     if (new.target === Optimizer)
       throw new TypeError('Optimizer: a base class; use SGD, Adam or AdamW');
     const op = new.target.name;
-    if (typeof parameters !== 'object' || parameters === null || !(Symbol.iterator in parameters))
-      throw wrongType(
-        op,
-        'parameters',
-        'an iterable of Tensors, such as model.parameters()',
-        parameters,
-      );
+    const items = checkIterable(op, parameters);
     this.definition = definition;
     this.defaults = settle(op, definition, options);
     const list = new Set<Tensor>();
     let grouped: boolean | undefined;
-    for (const item of parameters as Iterable<unknown>) {
+    for (const item of items) {
       grouped ??= !isTensor(item) && typeof item === 'object' && item !== null;
       if (grouped) this.addParameterGroup(item as GroupOptions<O>);
       else this.collect(list, item);
@@ -95,12 +83,9 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     if (typeof group !== 'object' || group === null || !('parameters' in group))
       throw wrongType(op, 'a group', 'an object { parameters, … }', group);
     const { parameters, ...own } = group;
-    const given: unknown = parameters;
     const options = settle(op, this.definition, own, this.defaults);
-    if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
-      throw wrongType(op, 'parameters', 'an iterable of Tensors', given);
     const list = new Set<Tensor>();
-    for (const p of given as Iterable<unknown>) this.collect(list, p);
+    for (const p of checkIterable(op, parameters)) this.collect(list, p);
     this.addGroup(list, options);
   }
 
@@ -111,20 +96,7 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
 
   /** Checks one by one, for a list may go on for ever. */
   private collect(list: Set<Tensor>, value: unknown): void {
-    const i = list.size;
-    const t = checkTensor(this.name, `parameter ${i}`, value);
-    if (!t.requiresGrad)
-      throw new TypeError(
-        `${this.name}: parameter ${i} of shape [${shapeOf(t).join(', ')}] has no requiresGrad`,
-      );
-    if (t.node)
-      throw new TypeError(
-        `${this.name}: parameter ${i} is an intermediate result; only leaves can be optimized`,
-      );
-    if (t.dtype === 'bfloat16')
-      throw new TypeError(
-        `${this.name}: parameter ${i} is bfloat16, in which small updates vanish: keep it in float32 and cast it to bfloat16 where the model uses it`,
-      );
+    const t = checkParameter(this.name, list.size, value);
     this.acceptParameter(t);
     if (list.has(t) || this.groupList.some((g) => g.parameters.includes(t)))
       throw new RangeError(`${this.name}: a parameter is in the list twice`);
@@ -151,13 +123,13 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
   }
   /** Steps taken so far. */
   get steps(): number {
-    return this.taken;
+    return this.counts.taken;
   }
   protected get name(): string {
     return this.constructor.name;
   }
 
-  private rateOf(group: ParameterGroup<O>, step = this.taken): number {
+  private rateOf(group: ParameterGroup<O>, step = this.counts.taken): number {
     const rate = group.learningRate;
     return typeof rate === 'number'
       ? rate
@@ -202,10 +174,16 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
    * parameter or the learning rate is no finite number ≥ 0
    */
   step(): void {
-    recording()?.join(this, () => this.count());
+    recording()?.join(this, () => {
+      this.recorded = new RecordedCounts(this.counts);
+      return this.recorded.counter(
+        () => this.learningRate,
+        () => (this.recorded = null),
+      );
+    });
     // The program writes to these state arrays; loadStateDict makes others, dispose frees them.
-    const { states } = this;
-    recording()?.watch(this, () => this.states === states && states.size > 0);
+    const { states } = this.counts;
+    recording()?.watch(this, () => this.counts.states === states && states.size > 0);
     const batches: Batch<O>[] = [];
     for (const group of this.groupList) {
       const rate = this.rateOf(group);
@@ -213,8 +191,8 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
       for (const p of group.parameters) {
         recording()?.usesGradient(p);
         if (!p.grad) continue;
-        this.checkGradient(p, p.grad);
-        const t = (this.states.get(p)?.t ?? 0) + 1;
+        checkGradient(this.name, p, p.grad);
+        const t = (this.counts.states.get(p)?.t ?? 0) + 1;
         const same = this.separate ? undefined : due.get(t);
         if (same) {
           same.parameters.push(p);
@@ -232,55 +210,13 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
       this.update(batch.t, batch.rate, batch.parameters, batch.group.options);
       const { projection, proximal } = batch.group.options;
       for (const p of batch.parameters) {
-        this.states.get(p)!.t = batch.t;
+        this.counts.states.get(p)!.t = batch.t;
         ++(p.base ?? p).version;
         recording()?.written.add(p.base ?? p);
         if (projection || proximal) this.constrain(p, batch);
       }
     }
-    ++this.taken;
-  }
-
-  /** What a recording must know of the counts. */
-  private count(): Counter {
-    const { taken } = this;
-    const steps = new Map([...this.states].map(([p, state]) => [p, state.t]));
-    this.recorded = { taken, steps, takenPerRun: 0, stepsPerRun: new Map() };
-    // eslint-disable-next-line @typescript-eslint/no-this-alias -- the getter below has another `this`
-    const optimizer = this;
-    return {
-      abandon: () => {
-        this.taken = taken;
-        for (const [p, state] of this.states) {
-          state.t = steps.get(p) ?? 0;
-          if (steps.has(p)) continue;
-          for (const t of state.tensors) t.dispose();
-          this.states.delete(p);
-        }
-        this.recorded = null;
-      },
-      rewind: () => {
-        const run = this.recorded!;
-        run.takenPerRun = this.taken - taken;
-        this.taken = taken;
-        for (const [p, state] of this.states) {
-          const before = steps.get(p) ?? 0;
-          if (state.t > before) run.stepsPerRun.set(p, state.t - before);
-          state.t = before;
-        }
-        this.recorded = null;
-        return (runs) => {
-          this.taken += runs * run.takenPerRun;
-          for (const [p, each] of run.stepsPerRun) {
-            const state = this.states.get(p); // gone if the optimizer was disposed of meanwhile
-            if (state) state.t += runs * each;
-          }
-        };
-      },
-      get learningRate() {
-        return optimizer.learningRate;
-      },
-    };
+    ++this.counts.taken;
   }
 
   /** Tells a recording how the numbers of an update follow from the counts of later steps. */
@@ -290,11 +226,11 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     const { group, parameters } = batch;
     const [first] = parameters as [Tensor];
     const later = this.later(batch);
-    const arrays = parameters.map((p) => this.states.get(p)?.tensors);
+    const arrays = parameters.map((p) => this.counts.states.get(p)?.tensors);
     to.guards.push(() =>
       parameters.every(
         (p, i) =>
-          this.stepsOf(p) === this.stepsOf(first) && this.states.get(p)?.tensors === arrays[i],
+          this.stepsOf(p) === this.stepsOf(first) && this.counts.states.get(p)?.tensors === arrays[i],
       ),
     );
     to.numbers.push((ahead) => {
@@ -310,14 +246,11 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     t,
     parameters,
   }: Batch<O>): (ahead: number) => { t: number; rate: number } {
-    const run = this.recorded!;
-    const [first] = parameters as [Tensor];
-    const within = this.taken - run.taken;
-    const nth = t - (run.steps.get(first) ?? 0);
-    return (ahead) => ({
-      t: this.stepsOf(first) + nth + ahead * (run.stepsPerRun.get(first) ?? 0),
-      rate: this.rateOf(group, this.taken + within + ahead * run.takenPerRun),
-    });
+    const later = this.recorded!.later(t, parameters[0]!);
+    return (ahead) => {
+      const next = later(ahead);
+      return { t: next.t, rate: this.rateOf(group, next.step) };
+    };
   }
 
   /** Writes the parameters and their states. */
@@ -346,7 +279,7 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     const { projection, proximal } = group.options as Required<CommonOptions>;
     noGrad(() =>
       tidy(() => {
-        const h = this.metric(this.states.get(p)!.tensors, group.options);
+        const h = this.metric(this.counts.states.get(p)!.tensors, group.options);
         if (proximal) {
           const thresholdAt = (step: number, size: number): number =>
             this.proximalRate(step, size, group.options) * proximal.l1;
@@ -364,24 +297,6 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
         if (projection) copyFrom(p, project(p, projection, h));
       }),
     );
-  }
-
-  private checkGradient(p: Tensor, grad: Tensor): void {
-    const shape = shapeOf(p);
-    if (isDoomed(p))
-      throw new TapegradError(
-        'TG_DISPOSED',
-        `${this.name}: a parameter of shape [${shape.join(', ')}] was disposed of`,
-      );
-    const given = shapeOf(checkTensor(this.name, 'grad', grad));
-    if (
-      grad.dtype !== p.dtype ||
-      given.length !== shape.length ||
-      given.some((d, i) => d !== shape[i])
-    )
-      throw new RangeError(
-        `${this.name}: the gradient ${grad.dtype} [${given.join(', ')}] does not fit the parameter ${p.dtype} [${shape.join(', ')}]`,
-      );
   }
 
   /** Forgets the gradients and frees their memory. */
@@ -413,7 +328,7 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
    * io.saveSafetensors('adam.safetensors', tensors, { metadata: { adam: JSON.stringify(numbers) } });
    */
   stateDict(): OptimizerState {
-    return exportState(this.name, this.taken, this.groupList, this.states);
+    return exportState(this.name, this.counts.taken, this.groupList, this.counts.states);
   }
 
   /**
@@ -440,16 +355,16 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
       this.freshState(p, options),
     );
     this.dispose();
-    this.states = fresh;
-    this.taken = numbers.steps;
+    this.counts.states = fresh;
+    this.counts.taken = numbers.steps;
     this.groupList.splice(0, this.groupList.length, ...groups);
     return this;
   }
 
   /** Frees the state arrays. */
   dispose(): void {
-    for (const { tensors } of this.states.values()) for (const t of tensors) t.dispose();
-    this.states.clear();
+    for (const { tensors } of this.counts.states.values()) for (const t of tensors) t.dispose();
+    this.counts.states.clear();
   }
   [Symbol.dispose](): void {
     this.dispose();
@@ -457,10 +372,10 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
 
   /** @internal The state arrays of a parameter, made at its first step. */
   protected stateOf(p: Tensor, options: Required<O>): readonly Tensor[] {
-    let state = this.states.get(p);
+    let state = this.counts.states.get(p);
     if (!state) {
       state = { t: 0, tensors: outside(() => this.freshState(p, options)) };
-      this.states.set(p, state);
+      this.counts.states.set(p, state);
     }
     return state.tensors;
   }
@@ -478,6 +393,6 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
   }
   /** Steps in which a parameter was updated. */
   protected stepsOf(p: Tensor): number {
-    return this.states.get(p)?.t ?? 0;
+    return this.counts.states.get(p)?.t ?? 0;
   }
 }
