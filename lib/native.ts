@@ -32,12 +32,12 @@ export interface NativeTrace {
   variant: string;
 }
 
-/** What became of a run of a program; `status` is one of STATUS. */
+/** What became of a run of a program; `code` is that of its error, or empty. */
 export interface NativeOutcome {
   done: number;
   skipped: number;
   norm: number;
-  status: number;
+  code: string;
   message: string;
 }
 
@@ -103,7 +103,7 @@ export interface Native {
     stream: number,
     alive: unknown,
   ): void;
-  programCollect(id: number, losses: Float64Array, asynchronous: number): NativeOutcome;
+  programCollect(id: number, losses: Float64Array): NativeOutcome;
   programOutput(id: number, index: number, owner: object): Handle;
   programAbort(id: number): void;
   programDispose(id: number): void;
@@ -121,19 +121,6 @@ export interface Native {
 
 /** What programRun is told, as native/binding/compiled.cpp reads it. */
 export const RUN = { async: 1, nanFails: 2, nanSkips: 4, norm: 8, gather: 16 } as const;
-
-/** Error codes by native status, as native/core/status.h counts them. */
-export const STATUS = [
-  '',
-  'TG_TYPE',
-  'TG_RANGE',
-  'TG_DISPOSED',
-  'TG_OUT_OF_MEMORY',
-  'TG_BUSY',
-  'TG_TRACE',
-  'TG_NAN',
-  'TG_INTERNAL',
-] as const;
 
 /** Places in the mailbox, as native/binding/environment.h has them. */
 export const MAILBOX = {

@@ -1,7 +1,7 @@
 // One recorded function for inputs of given shapes: runs it, on its own thread or on this one, and keeps the
 // counts of optimizers and random numbers in step. What a user sees of it is in compile.ts and train.ts.
 import { TapegradError } from '../errors.js';
-import { RUN, STATUS, native, type NativeOutcome, type NativeProgramFacts } from '../native.js';
+import { RUN, native, type NativeOutcome, type NativeProgramFacts } from '../native.js';
 import { randomState, returnStreams, setRandomState, takeStreams } from '../random.js';
 import { record, type Recording } from '../recording.js';
 import { DTYPES } from '../schema.gen.js';
@@ -135,7 +135,7 @@ export class Program {
   /** Runs on this thread. @throws TapegradError */
   runSync(request: RunRequest): RunResult {
     this.begin(request, 0);
-    return this.finish(request, false);
+    return this.finish(request);
   }
 
   /** Runs on the program's own thread. An abort ends the run after the step under way. */
@@ -149,7 +149,7 @@ export class Program {
       waiting.set(this.id, () => {
         signal?.removeEventListener('abort', abort);
         try {
-          resolve(this.finish(request, true));
+          resolve(this.finish(request));
         } catch (error) {
           reject(error instanceof Error ? error : new Error(String(error)));
         }
@@ -185,9 +185,9 @@ export class Program {
     }
   }
 
-  private finish({ steps, value }: RunRequest, asynchronous: boolean): RunResult {
+  private finish({ steps, value }: RunRequest): RunResult {
     const losses = new Float64Array(steps);
-    const outcome = native.programCollect(this.id, losses, asynchronous ? 1 : 0);
+    const outcome = native.programCollect(this.id, losses);
     const applied = outcome.done - outcome.skipped;
     returnStreams(this.streamsEnd, (steps - applied) * this.facts.streams);
     for (const add of this.advance) add(applied);
@@ -244,8 +244,8 @@ const disposedOf = (done: number, steps: number): TapegradError =>
     'TG_DISPOSED',
     `a compiled function was disposed of while it ran; ${done} of ${steps} steps were made and count`,
   );
-const failure = ({ status, message }: NativeOutcome): TapegradError | null =>
-  status === 0 ? null : new TapegradError(STATUS[status] ?? 'TG_INTERNAL', message);
+const failure = ({ code, message }: NativeOutcome): TapegradError | null =>
+  code === '' ? null : new TapegradError(code, message);
 
 function symbolicLike(like: Tensor): Tensor {
   const shape = shapeOf(like);

@@ -199,10 +199,10 @@ napi_value trace_end(napi_env env, napi_callback_info info) {
   graph->finish();
   if (give_up) return make_number(env, -1);
   if (status != Status::ok) return self.raise(env, status);
-  const int64_t id = self.programs().add(std::move(graph));
-  // Every way to fail leaves its message in the engine's error.
-  return id < 0 ? self.raise(env, Status::out_of_memory)
-                : make_number(env, static_cast<double>(id));
+  int64_t id;
+  status = self.programs().add(std::move(graph), &id);
+  return status == Status::ok ? make_number(env, static_cast<double>(id))
+                              : self.raise(env, status);
 }
 
 napi_value program_run(napi_env env, napi_callback_info info) {
@@ -256,19 +256,17 @@ napi_value program_run(napi_env env, napi_callback_info info) {
   return undefined(env);
 }
 
-// (id, losses, was asynchronous) -> {done, skipped, norm, status, message}; waits for the end.
+// (id, losses) -> {done, skipped, norm, code, message}; waits for the end.
 napi_value program_collect(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   Environment& self = Environment::of(env);
   Runner* runner = runner_of(args);
   double* losses;
   size_t length;
-  int64_t asynchronous;
-  if (!runner || !args.room(1, &losses, &length) || !args.integer(2, 0, 1, &asynchronous))
-    return nullptr;
-  const bool was = runner->running();
+  if (!runner || !args.room(1, &losses, &length)) return nullptr;
+  const bool started = runner->started();
   const Outcome& outcome = runner->collect();
-  if (was && asynchronous) self.programs().ended(env);
+  if (started) self.programs().ended(env);
   for (size_t i = 0; i < length && i < outcome.losses.size(); ++i) losses[i] = outcome.losses[i];
   napi_value result;
   napi_create_object(env, &result);
@@ -278,7 +276,7 @@ napi_value program_collect(napi_env env, napi_callback_info info) {
   set("done", make_number(env, static_cast<double>(outcome.done)));
   set("skipped", make_number(env, static_cast<double>(outcome.skipped)));
   set("norm", make_number(env, outcome.norm));
-  set("status", make_number(env, static_cast<double>(outcome.status)));
+  set("code", make_string(env, code_of(outcome.status)));
   set("message", make_string(env, outcome.message));
   return result;
 }

@@ -173,31 +173,10 @@ bool Environment::relieve(void* arg, size_t bytes) {
 
 napi_value Environment::raise(napi_env env, Status status) {
   const char* message = engine_.error().message();
-  switch (status) {
-    case Status::type_error:
-      napi_throw_type_error(env, "TG_TYPE", message);
-      break;
-    case Status::range_error:
-      napi_throw_range_error(env, "TG_RANGE", message);
-      break;
-    case Status::disposed:
-      napi_throw_error(env, "TG_DISPOSED", message);
-      break;
-    case Status::busy:
-      napi_throw_error(env, "TG_BUSY", message);
-      break;
-    case Status::tracing:
-      napi_throw_error(env, "TG_TRACE", message);
-      break;
-    case Status::nonfinite:
-      napi_throw_error(env, "TG_NAN", message);
-      break;
-    case Status::out_of_memory:
-      napi_throw_error(env, "TG_OUT_OF_MEMORY", message);
-      break;
-    default:
-      napi_throw_error(env, "TG_INTERNAL", message);
-  }
+  const auto raise = status == Status::type_error    ? napi_throw_type_error
+                     : status == Status::range_error ? napi_throw_range_error
+                                                     : napi_throw_error;
+  raise(env, code_of(status), message);
   return nullptr;
 }
 

@@ -44,7 +44,7 @@ napi_value trace_end(napi_env env, napi_callback_info info);        // (output h
 napi_value program_run(napi_env env,
                        napi_callback_info info);  // (id, how, steps, numbers, handles,
                                                   // order, seed, stream, alive)
-napi_value program_collect(napi_env env, napi_callback_info info);   // (id, losses, asynchronous)
+napi_value program_collect(napi_env env, napi_callback_info info);   // (id, losses) -> {done, …}
 napi_value program_output(napi_env env, napi_callback_info info);    // (id, i, owner) -> handle
 napi_value program_abort(napi_env env, napi_callback_info info);     // (id)
 napi_value program_dispose(napi_env env, napi_callback_info info);   // (id)

@@ -62,13 +62,13 @@ std::unique_ptr<Graph> Programs::end() {
   return std::move(graph_);
 }
 
-int64_t Programs::add(std::unique_ptr<Graph> graph) {
-  std::unique_ptr<Program> made = Program::make(engine_, std::move(graph));
-  if (!made) return -1;
-  const int64_t id = static_cast<int64_t>(entries_.size());
-  entries_.emplace_back(new Entry{this, id, nullptr});
+Status Programs::add(std::unique_ptr<Graph> graph, int64_t* id) {
+  std::unique_ptr<Program> made;
+  TG_TRY(Program::make(engine_, std::move(graph), &made));
+  *id = static_cast<int64_t>(entries_.size());
+  entries_.emplace_back(new Entry{this, *id, nullptr});
   entries_.back()->runner.reset(new Runner(std::move(made), notify, entries_.back().get()));
-  return id;
+  return Status::ok;
 }
 
 Runner* Programs::find(int64_t id) {
@@ -80,7 +80,7 @@ Runner* Programs::find(int64_t id) {
 void Programs::remove(napi_env env, int64_t id) {
   Runner* runner = find(id);
   if (!runner) return;
-  if (runner->running()) ended(env);
+  if (runner->started()) ended(env);
   entries_[static_cast<size_t>(id)].reset();
 }
 

@@ -23,8 +23,8 @@ class Programs {
   void begin(uint64_t seed, uint64_t stream);
   // The graph, if it is being recorded; nobody records any more.
   std::unique_ptr<program::Graph> end();
-  // The number of a program made of a graph; -1 after an error of the engine.
-  int64_t add(std::unique_ptr<program::Graph> graph);
+  // Makes a program of a graph, with a number of its own.
+  Status add(std::unique_ptr<program::Graph> graph, int64_t* id);
   // Null if there is none of that number.
   program::Runner* find(int64_t id);
   void remove(napi_env env, int64_t id);

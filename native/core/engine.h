@@ -67,6 +67,10 @@ class Engine {
   // again.
   void set_recorder(Recorder* recorder) { recorder_ = recorder; }
   bool recording() const { return recorder_ != nullptr; }
+  // Memory with one user, or null. Not while a kernel runs: near the limit, scratch that only waits
+  // for the next one is given up.
+  Storage* allocate(size_t bytes);
+  Status out_of_memory(const char* what, size_t bytes);
   // A tensor over storage that the caller made or retained; takes over that use.
   Status add(Storage* storage, const TensorView& view, uint32_t* out);
   // A tensor for writing: TG_BUSY if a running program uses its memory.
@@ -139,11 +143,8 @@ class Engine {
   };
   template <int kBlock>
   static void* scratch(void* owner, size_t bytes);
-  // Not while a kernel runs: near the limit, scratch that only waits for the next one is given up.
-  Storage* allocate(size_t bytes);
   Storage* obtain(size_t bytes);
   void drop_scratch();
-  Status out_of_memory(const char* what, size_t bytes);
   Status execute(Op op, const TensorView* views, Tensor* const* inputs, int count,
                  const double* attrs, int n_attrs, uint32_t* out);
   Status not_recorded(const char* what);

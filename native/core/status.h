@@ -20,6 +20,31 @@ enum class Status : uint8_t {
   internal,       // TG_INTERNAL: a fault of tapegrad itself
 };
 
+// The code that JavaScript sees.
+constexpr const char* code_of(Status status) {
+  switch (status) {
+    case Status::ok:
+      return "";
+    case Status::type_error:
+      return "TG_TYPE";
+    case Status::range_error:
+      return "TG_RANGE";
+    case Status::disposed:
+      return "TG_DISPOSED";
+    case Status::out_of_memory:
+      return "TG_OUT_OF_MEMORY";
+    case Status::busy:
+      return "TG_BUSY";
+    case Status::tracing:
+      return "TG_TRACE";
+    case Status::nonfinite:
+      return "TG_NAN";
+    case Status::internal:
+      break;
+  }
+  return "TG_INTERNAL";
+}
+
 // Holds the message of the newest failure. One per environment; never allocates.
 class Error {
  public:

@@ -48,9 +48,10 @@ Program::Program(Engine& engine, std::unique_ptr<Graph> graph)
   context_.operands = scratch<1>;
 }
 
-std::unique_ptr<Program> Program::make(Engine& engine, std::unique_ptr<Graph> graph) {
+Status Program::make(Engine& engine, std::unique_ptr<Graph> graph,
+                     std::unique_ptr<Program>* made) {
   std::unique_ptr<Program> self(new (std::nothrow) Program(engine, std::move(graph)));
-  if (!self) return nullptr;
+  if (!self) return engine.error().set(Status::out_of_memory, "compile: no memory");
   Graph& g = *self->graph_;
   self->recorded_ = describe(g, nullptr);
   share_common(g);
@@ -59,34 +60,32 @@ std::unique_ptr<Program> Program::make(Engine& engine, std::unique_ptr<Graph> gr
   fuse_chains(g);
   self->plan_ = make_plan(g);
   self->written_.assign(g.values.size(), false);
-  for (const Instruction& i : g.body)
+  for (const Instruction& i : g.body) {
     for_writes(i, [&](const Operand& o) { self->written_[static_cast<size_t>(o.value)] = true; });
-  self->arena_ = engine.pool().allocate(self->plan_.bytes > 0 ? self->plan_.bytes : 1);
-  if (!self->arena_) {
-    engine.error().set(Status::out_of_memory,
-                       "compile: the program needs %zu bytes, %zu are in use and the limit is %zu",
-                       self->plan_.bytes, engine.pool().live_bytes(), engine.pool().limit());
-    return nullptr;
+    self->clips_ = self->clips_ || i.kind == Instruction::Kind::clip_norm;
   }
+  const size_t bytes = self->plan_.bytes > 0 ? self->plan_.bytes : 1;
+  self->arena_ = engine.allocate(bytes);
+  if (!self->arena_) return engine.out_of_memory("compile", bytes);
   self->find_loss();
-  for (const Instruction& i : g.body)
-    if (i.kind == Instruction::Kind::clip_norm) self->clips_ = true;
+  TG_TRY(self->set_up());
   self->prepare();
+  *made = std::move(self);
+  return Status::ok;
+}
+
+// Computes what is the same in every step.
+Status Program::set_up() {
   const StepArguments none{nullptr, 0, 0, OnNaN::ignore, false};
   StepResult result;
-  for (const Instruction& i : g.setup) {
-    const size_t views = self->views_.size();
-    Call call = self->prepare(i);
-    call.op.in = self->views_.data() + call.views;
-    if (self->run(i, call, none, &result) != Status::ok) {
-      engine.error().set(Status::internal, "%s", self->error_.message());
-      return nullptr;
-    }
-    self->views_.resize(views);
+  for (const Instruction& i : graph_->setup) {
+    views_.clear();
+    Call call = prepare(i);
+    call.op.in = views_.data();
+    const Status status = run(i, call, none, &result);
+    if (status != Status::ok) return engine_.error().set(status, "%s", error_.message());
   }
-  for (size_t k = 0; k < self->calls_.size(); ++k)  // views_ may have moved
-    self->calls_[k].op.in = self->views_.data() + self->calls_[k].views;
-  return self;
+  return Status::ok;
 }
 
 Program::~Program() {
@@ -233,7 +232,7 @@ Status Program::run(const Instruction& i, Call& call, const StepArguments& argum
       if (arguments.want_norm && !clips_) {
         double norm;
         TG_TRY(backend.gradient_norm(&context_, items, call.n_items, &norm));
-        result->norm = finite(result->norm) ? std::hypot(result->norm, norm) : norm;
+        result->norm = std::isnan(result->norm) ? norm : std::hypot(result->norm, norm);
       }
       return backend.optimize(&context_, i.rule, arguments.numbers + i.numbers, items,
                               call.n_items);

@@ -29,8 +29,9 @@ struct StepResult {
 class Program {
  public:
   // Takes the graph, which has been recorded to its end; runs the passes and the constant part.
-  // Null if memory is short or the setup failed: the engine's error says why.
-  static std::unique_ptr<Program> make(Engine& engine, std::unique_ptr<Graph> graph);
+  // Messages are in the engine's error.
+  static Status make(Engine& engine, std::unique_ptr<Graph> graph,
+                     std::unique_ptr<Program>* made);
   ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
@@ -77,6 +78,7 @@ class Program {
   };
 
   Program(Engine& engine, std::unique_ptr<Graph> graph);
+  Status set_up();
   void* address(const Operand& o) const;
   void prepare();
   Call prepare(const Instruction& i);

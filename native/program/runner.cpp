@@ -73,7 +73,7 @@ void Runner::release() {
     program_->engine().pool().release(source.storage);
   }
   job_.data.clear();
-  claimed_ = false;
+  claimed_ = started_ = false;
 }
 
 Status Runner::start(Job&& job) {
@@ -85,6 +85,7 @@ Status Runner::start(Job&& job) {
     has_thread_ = true;
   }
   TG_TRY(claim(static_cast<Job&&>(job)));
+  started_ = true;
   std::lock_guard<std::mutex> lock(mutex_);
   has_job_ = working_ = true;
   changed_.notify_all();

@@ -51,6 +51,8 @@ class Runner final : public ProgramLock {
 
   Program& program() { return *program_; }
   bool running() const { return claimed_; }
+  // Whether what is running was start()ed, on the runner's thread.
+  bool started() const { return started_; }
 
   // All of these on the JavaScript thread. A job claims what the program uses from start() until
   // collect(): TG_BUSY if another program is using it. The job's data must have been retained.
@@ -76,7 +78,7 @@ class Runner final : public ProgramLock {
   void* arg_;
   Job job_;
   Outcome outcome_;
-  bool claimed_ = false;
+  bool claimed_ = false, started_ = false;
 
   std::mutex mutex_;
   std::condition_variable changed_;

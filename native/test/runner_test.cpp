@@ -44,8 +44,9 @@ struct Counting {
     if (status != Status::ok) return;
     engine.release(sum);
     graph->finish();
-    std::unique_ptr<Program> program = Program::make(engine, std::move(graph));
-    if (program) runner.reset(new Runner(std::move(program), notify, this));
+    std::unique_ptr<Program> program;
+    if (Program::make(engine, std::move(graph), &program) == Status::ok)
+      runner.reset(new Runner(std::move(program), notify, this));
   }
   static void notify(void* self) { ++static_cast<Counting*>(self)->ended; }
 

@@ -238,7 +238,7 @@ function template(name: string): unknown[] {
     case 'programRun':
       return programArguments();
     case 'programCollect':
-      return [anyProgram(), new Float64Array(below(5)), below(2)];
+      return [anyProgram(), new Float64Array(below(5))];
     case 'programOutput':
       return [anyProgram(), below(3), {}];
     case 'programDescribe':
