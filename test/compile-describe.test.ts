@@ -2,13 +2,9 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import * as tg from 'tapegrad';
 import { losses, nn, optim, type CompiledProgram, type ProgramDescription } from 'tapegrad';
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
+import { collect } from './collect.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 

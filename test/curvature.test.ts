@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import * as tg from 'tapegrad';
 import { type Tensor, TapegradError } from 'tapegrad';
 import { expectClose, generator, toTensor, type NDArray } from './catalogue/harness.js';
+import { collect } from './collect.js';
 
 const f64 = (data: Parameters<typeof tg.tensor>[0]): Tensor =>
   tg.tensor(data, { dtype: 'float64' });
@@ -164,6 +165,7 @@ describe('derivatives of functions', () => {
       });
     };
     run();
+    collect();
     const before = tg.memory().tensors;
     run();
     expect(tg.memory().tensors).to.equal(before);
@@ -598,6 +600,7 @@ describe('bad input to curvature', () => {
   };
   for (const [name, take] of Object.entries(takers))
     it(name, () => {
+      collect();
       const before = tg.memory().tensors;
       const say = new RegExp(`^${name}: `);
       expect(() => take(null, x)).to.throw(TypeError, say);

@@ -2,11 +2,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { setTimeout as delay } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import * as tg from 'tapegrad';
 import { data, type Tensor } from 'tapegrad';
-import { native } from '#lib/native.js';
+import { collect } from './collect.js';
 
 const { DataLoader } = data;
 const n = 10;
@@ -155,6 +153,7 @@ describe('DataLoader: datasets', () => {
     const parameter = tg.ones([2], { requiresGrad: true });
     const dataset = { length: 4, get: (i: number) => ({ x: [i, i], y: i, z: parameter }) };
     const loader = new DataLoader(dataset, { batchSize: 4 });
+    collect();
     const before = tg.memory().tensors;
     const [batch] = loader;
     expect(tg.memory().tensors - before).to.equal(3);
@@ -436,6 +435,7 @@ describe('DataLoader: reading ahead', () => {
 
   it('batches that nobody saw are freed', async () => {
     const { open } = source(100);
+    collect();
     const before = tg.memory().tensors;
     for await (const batch of new DataLoader(open, { batchSize: 2, prefetch: 5 })) {
       await delay(30);
@@ -578,9 +578,7 @@ describe('DataLoader: misuse', () => {
 
 describe('DataLoader: memory', () => {
   before(() => {
-    setFlagsFromString('--expose-gc');
-    (runInNewContext('gc') as () => void)(); // what other tests dropped must not go in the middle
-    native.sweep();
+    collect();
   });
   it('1,000 epochs leave nothing behind', () => {
     const table = { x: tg.randn([64, 8]), y: tg.arange(64) };
@@ -600,6 +598,7 @@ describe('DataLoader: memory', () => {
 
   it('batches that are forgotten are freed meanwhile', () => {
     const loader = new DataLoader(tg.zeros([64, 1000]), { batchSize: 16, shuffle: true });
+    collect();
     const before = tg.memory().tensors;
     for (let epoch = 0; epoch < 1000; ++epoch)
       for (const batch of loader) expect(batch.size).to.equal(16000);

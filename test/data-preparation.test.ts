@@ -8,6 +8,7 @@ import { data, type Tensor } from 'tapegrad';
 import { uniforms } from '#lib/random.js';
 import { keyOf, type Purpose } from '#lib/data/keys.js';
 import { sample } from './catalogue/harness.js';
+import { collect } from './collect.js';
 
 const read = (path: string): string =>
   readFileSync(new URL(`../../test/${path}`, import.meta.url), 'utf8');
@@ -330,6 +331,7 @@ describe('scaling', () => {
       [2, 0],
       [3, 0],
     ]);
+    collect();
     const before = tg.memory().tensors;
     const pca = tg.tidy(() => new data.Pca({ epsilon: 0.01 }).fit(flat));
     const scaler = tg.tidy(() => new data.Standardizer().fit(flat));

@@ -6,6 +6,7 @@ import { Writable } from 'node:stream';
 import * as tg from 'tapegrad';
 import { data, losses, metrics, nn, optim, schedules } from 'tapegrad';
 import { makeData, Net, setUp } from './workers/fit-setup.js';
+import { collect } from './collect.js';
 
 const failure = (run: tg.TrainingRun<tg.FitReport>): Promise<Error & { code?: string }> =>
   run.finished.then(
@@ -164,8 +165,10 @@ describe('fit', function () {
     const train = () =>
       tg.fit(model, { ...options, data: shaped, validation: shaped, epochs: 2 }).finished;
     await train();
+    collect();
     const before = tg.memory().tensors;
     for (let k = 0; k < 5; ++k) await train();
+    collect();
     expect(tg.memory().tensors).to.equal(before);
   });
 

@@ -6,6 +6,7 @@ import * as tg from 'tapegrad';
 import { losses, type Tensor } from 'tapegrad';
 import { checkComposed, checkJacobian, checkSecond } from './catalogue/gradients.js';
 import { expectClose, make, sample, toTensor, type NDArray } from './catalogue/harness.js';
+import { collect } from './collect.js';
 
 type Loss = (...args: unknown[]) => Tensor;
 type Options = Readonly<Record<string, unknown>>;
@@ -442,6 +443,7 @@ describe('memory of losses', () => {
     for (const c of CASES) {
       const inputs = c.inputs.map((a) => toTensor(a, 'float64'));
       const options = optionsOf(c);
+      collect();
       const before = tg.memory().tensors;
       const plain = lossNamed(c.loss)(...inputs, options);
       expect(tg.memory().tensors, `${titleOf(c)}, not recorded`).to.equal(before + 1);

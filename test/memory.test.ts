@@ -3,11 +3,9 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-import { native } from '#lib/native.js';
 import * as tg from 'tapegrad';
 import { setup, step, train } from './workers/train.js';
+import { collect } from './collect.js';
 
 const PROGRAM = fileURLToPath(new URL('./workers/memory.js', import.meta.url));
 const MiB = 1 << 20;
@@ -22,9 +20,6 @@ function child(mode: string, count: number, ...flags: string[]): Record<string, 
   expect({ status, signal, stderr }).to.deep.equal({ status: 0, signal: null, stderr: '' });
   return JSON.parse(stdout) as Record<string, number>;
 }
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
 
 let start: tg.MemoryInfo;
 const grown = (): { tensors: number; bytes: number } => {
@@ -45,8 +40,7 @@ function failure(fn: () => unknown): { code?: string; message: string } {
 describe('memory', function () {
   this.timeout(60_000);
   beforeEach(() => {
-    collect(); // what other tests dropped must not go in the middle of a count
-    native.sweep();
+    collect();
     start = tg.memory();
   });
 

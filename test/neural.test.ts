@@ -6,6 +6,7 @@ import * as tg from 'tapegrad';
 import { nn, type Tensor } from 'tapegrad';
 import { checkComposed, checkJacobian, checkSecond, type Subject } from './catalogue/gradients.js';
 import { bits, expectClose, make, sample, traced, type NDArray } from './catalogue/harness.js';
+import { collect } from './collect.js';
 
 let seed = 500;
 const input = (...shape: number[]): NDArray => ({
@@ -441,6 +442,7 @@ describe('neural modules', function () {
       });
     };
     step();
+    collect();
     const { tensors } = tg.memory();
     for (let i = 0; i < 5; ++i) step();
     expect(tg.memory().tensors).to.equal(tensors);

@@ -3,12 +3,10 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import * as tg from 'tapegrad';
-import { native } from '#lib/native.js';
 import { logistic, loadRows, type Rows } from './workers/logistic.js';
+import { collect } from './collect.js';
 
 const FILE = fileURLToPath(new URL('../../test/data/breast_cancer.csv', import.meta.url));
 const PROGRAM = new URL('./workers/hogwild.js', import.meta.url);
@@ -153,9 +151,7 @@ describe('share and attach', () => {
   });
 
   it('memory is counted, and comes back', () => {
-    setFlagsFromString('--expose-gc');
-    (runInNewContext('gc') as () => void)(); // what other tests dropped must not go in the middle
-    native.sweep();
+    collect();
     const { bytes, tensors } = tg.memory();
     const w = tg.zeros([1000]);
     const token = tg.share({ w });

@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import * as tg from 'tapegrad';
 import { losses, nn, optim } from 'tapegrad';
 import { makeData, Net } from './workers/fit-setup.js';
+import { collect } from './collect.js';
 
 /** Parameters of different sizes, of which each step adds 1 to every element. */
 class Counter extends nn.Module {
@@ -122,6 +123,7 @@ describe('snapshot', function () {
       }
     }
     const model = new Tied();
+    collect();
     const bytes = tg.memory().tensors;
     const frozen = madeInTidy(() => model.snapshot());
     expect(frozen.again).to.equal(frozen.first);
@@ -137,6 +139,7 @@ describe('snapshot', function () {
 
   it('says what is wrong', () => {
     const model = new nn.Linear(2, 2);
+    collect();
     const before = tg.memory().tensors;
     model.bias!.dispose();
     expect(() => model.snapshot()).to.throw(/disposed/);
