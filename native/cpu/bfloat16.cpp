@@ -1,7 +1,6 @@
 #include "bfloat16.h"
 
-#include <cmath>
-
+#include "../core/philox.h"
 #include "copy.h"
 
 namespace tg::cpu {
@@ -20,15 +19,6 @@ void split(ThreadPool& threads, int64_t count, F&& f) {
     const int64_t begin = t * step < count ? t * step : count;
     f(begin, begin + step < count ? begin + step : count);
   });
-}
-
-// The largest bfloat16 below high, but at least low; none is a denormal, which would count as 0.
-float largest_below(double low, double high) {
-  BFloat16 top = to_bfloat16(high);
-  const auto value = [&] { return static_cast<double>(to_float(top)); };
-  while (low < high && value() >= high)
-    top.bits = static_cast<uint16_t>(value() == 0 ? 0x8080 : top.bits + (value() > 0 ? -1 : 1));
-  return value() < low ? to_float(to_bfloat16(low)) : to_float(top);
 }
 
 size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -100,7 +90,7 @@ Status run_widened(const Bfloat16Table& table, ExecContext* ctx, const OpCall& c
   float* result = reinterpret_cast<float*>(room);
   const int64_t count = call.out.shape.count();
   if (call.op == op_uniform || call.op == op_randint) {
-    const float top = largest_below(call.attrs.p[0], call.attrs.p[1]);
+    const float top = random::largest_bfloat16_below(call.attrs.p[0], call.attrs.p[1]);
     for (int64_t i = 0; i < count; ++i) result[i] = result[i] < top ? result[i] : top;
   }
   narrow(table, *ctx->threads, result, count, call.out.data);

@@ -92,8 +92,8 @@ struct Plan {
   }
   template <class T>
   void reserve(const GemmTable& table, const GemmArgs<T>& args) {
-    packed = max(packed,
-                    aligned(static_cast<int64_t>(gemm_scratch_bytes(table, args, inner->size()))));
+    packed =
+        max(packed, aligned(static_cast<int64_t>(gemm_scratch_bytes(table, args, inner->size()))));
   }
   // What no machine has is asked for as such, lest the product overflow.
   int64_t bytes() const {

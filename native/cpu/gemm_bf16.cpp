@@ -10,7 +10,6 @@ namespace {
 constexpr double kParallelFlops = 4e6;
 constexpr int64_t kPage = 4096;
 
-
 // Panels that are packed side by side where rows of A are few: long runs of B are read then.
 constexpr int64_t kGroup = 4;
 constexpr int64_t kGroupRows = 128;

@@ -14,8 +14,6 @@ constexpr double kWakeFlops = 2e6;      // below, waking threads that sleep cost
 constexpr int64_t kPartsPerThread = 2;  // of packed columns: a late thread's second is taken over
 constexpr int64_t kPage = 4096;         // rows at this stride fall into the same few cache sets
 
-
-
 enum class Method {
   kTiles,
   kDotColumns,  // few rows of A, each dotted with B's columns, contiguous in memory

@@ -1,15 +1,10 @@
-// Random tensors from the counter-based generator Philox4x32-10 (Salmon, Moraes, Dror, Shaw:
-// Parallel random numbers: as easy as 1, 2, 3; SC 2011). Element i depends on (seed, stream, i) and
-// the dtype only: not on threads, instruction set, C library or the tensor's size. Compiled once,
-// for the baseline.
+// Random tensors from Philox4x32-10. Element i depends on (seed, stream, i) and the dtype only: not
+// on threads, instruction set, C library or the tensor's size. Compiled once, for the baseline.
 #pragma once
 
 #include "../core/backend.h"
 
 namespace tg::cpu {
-
-// The block function: ten rounds on a 128-bit counter with a 64-bit key. out may be counter.
-void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 // [attrs.p[0], attrs.p[1]): low + (high - low) k 2⁻²⁴ for float32, k 2⁻⁵³ for float64; rounding
 // never yields high. Only low if they are equal; a range_error if not low ≤ high or not finite.

@@ -3,55 +3,14 @@
 #include "shape_ops.h"
 
 #include <cstring>
-#include <type_traits>
 
-#include "bfloat16.h"
+#include "../core/convert.h"
 #include "copy.h"
 
 namespace tg::cpu {
 namespace {
 
 constexpr int64_t kChunk = 1024;  // elements gathered at a time where a view is converted or added
-
-// Calls f with a zero of the element type; bool is stored as uint8_t.
-template <class F>
-void with_type(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::float32:
-      return f(float{});
-    case DType::float64:
-      return f(double{});
-    case DType::int32:
-      return f(int32_t{});
-    case DType::boolean:
-      return f(uint8_t{});
-    case DType::bfloat16:
-      return f(BFloat16{});
-  }
-}
-
-// The rules of cast. Comparisons come first: converting a float that int32 cannot hold is
-// undefined.
-template <class To, class From>
-inline To convert(From x) {
-  if constexpr (std::is_same_v<From, BFloat16>) {
-    return convert<To>(to_float(x));
-  } else if constexpr (std::is_same_v<To, BFloat16> && std::is_same_v<From, float>) {
-    return to_bfloat16(x);
-  } else if constexpr (std::is_same_v<To, BFloat16>) {
-    return to_bfloat16(convert<double>(x));
-  } else if constexpr (sizeof(To) == 1) {
-    return x != 0;
-  } else if constexpr (sizeof(From) == 1) {
-    return x != 0 ? To{1} : To{0};
-  } else if constexpr (static_cast<To>(0.5) == 0 && static_cast<From>(0.5) != 0) {
-    const From low = -2147483648.0, past = 2147483648.0;
-    const To inside = static_cast<To>(x >= low && x < past ? x : From{0});
-    return x >= past ? INT32_MAX : x < low ? INT32_MIN : inside;
-  } else {
-    return static_cast<To>(x);
-  }
-}
 
 // Cuts [0, count) for the threads, in proportion to the bytes moved; f(begin, end).
 template <class F>

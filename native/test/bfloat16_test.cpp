@@ -47,7 +47,7 @@ void check_narrow(const std::vector<float>& x) {
   std::vector<uint16_t> got(x.size() + 1, 0xABCD);
   table.narrow(got.data(), x.data(), static_cast<int64_t>(x.size()));
   for (size_t i = 0; i < x.size(); ++i) {
-    const uint16_t scalar = tg::cpu::to_bfloat16(x[i]).bits;
+    const uint16_t scalar = tg::to_bfloat16(x[i]).bits;
     expect(scalar == got[i], "scalar and vector agree", static_cast<double>(x[i]));
     if (x[i] != x[i])
       expect((got[i] & 0x7FC0) == 0x7FC0, "NaN stays a quiet NaN", 0);
@@ -59,7 +59,7 @@ void check_narrow(const std::vector<float>& x) {
 
 void check_double(double x) {
   // Exact comparison with the two neighbours of the truncated value.
-  const uint16_t got = tg::cpu::to_bfloat16(x).bits;
+  const uint16_t got = tg::to_bfloat16(x).bits;
   const double value = static_cast<double>(float_of(uint32_t{got} << 16));
   for (int step : {-1, 1}) {
     const double other = static_cast<double>(float_of(static_cast<uint32_t>(got + step) << 16));
@@ -95,9 +95,9 @@ int main() {
   for (double x : {1.0, 1.5, 3.14, 1e30, 1e-39, 0x1.01p0, -0x1.03p5})
     for (double e : {0.0, 0x1p-40, -0x1p-40, 0x1p-52, 0x1p-9, 0x1p-8, 0x1.000000001p-8})
       for (int sign : {1, -1}) check_double(sign * x * (1 + e));
-  expect(tg::cpu::to_bfloat16(1e300).bits == 0x7F80, "overflow", 1e300);
-  expect(tg::cpu::to_bfloat16(-1e300).bits == 0xFF80, "overflow", -1e300);
-  expect(tg::cpu::to_bfloat16(1e-300).bits == 0, "underflow", 1e-300);
+  expect(tg::to_bfloat16(1e300).bits == 0x7F80, "overflow", 1e300);
+  expect(tg::to_bfloat16(-1e300).bits == 0xFF80, "overflow", -1e300);
+  expect(tg::to_bfloat16(1e-300).bits == 0, "underflow", 1e-300);
   printf("%lld passed, %lld failed\n", static_cast<long long>(passed),
          static_cast<long long>(failed));
   return failed != 0;

@@ -19,7 +19,7 @@ extern "C" const tg::cpu::GemmBf16Table tg_kernels_avx512bf16;
 
 namespace {
 
-using tg::cpu::BFloat16;
+using tg::BFloat16;
 using tg::cpu::GemmBatch;
 using tg::cpu::GemmBf16Args;
 
@@ -32,9 +32,9 @@ int64_t below(int64_t n) {
   return static_cast<int64_t>((state >> 33) % static_cast<uint64_t>(n));
 }
 uint16_t uniform() {
-  return tg::cpu::to_bfloat16(static_cast<float>(below(1 << 20)) / (1 << 19) - 1).bits;
+  return tg::to_bfloat16(static_cast<float>(below(1 << 20)) / (1 << 19) - 1).bits;
 }
-double value(uint16_t bits) { return static_cast<double>(tg::cpu::to_float(BFloat16{bits})); }
+double value(uint16_t bits) { return static_cast<double>(tg::to_float(BFloat16{bits})); }
 
 // Memory between two unmapped pages; place() returns room for n elements at its end or start.
 class Region {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "../core/philox.h"
 #include "../core/thread_pool.h"
 
 namespace {
@@ -60,7 +61,7 @@ void known_answers() {
   };
   for (const auto& c : cases) {
     uint32_t out[4];
-    cpu::philox(c.counter, c.key, out);
+    philox(c.counter, c.key, out);
     check(memcmp(out, c.want, sizeof out) == 0, "Philox4x32-10 known answer");
   }
 }
@@ -70,7 +71,7 @@ void block(uint64_t i, uint64_t seed, uint64_t stream, uint32_t out[4]) {
   const uint32_t counter[4] = {uint32_t(i), uint32_t(i >> 32), uint32_t(stream),
                                uint32_t(stream >> 32)};
   const uint32_t key[2] = {uint32_t(seed), uint32_t(seed >> 32)};
-  cpu::philox(counter, key, out);
+  philox(counter, key, out);
 }
 
 void layout() {
