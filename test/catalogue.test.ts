@@ -53,6 +53,14 @@ describe(`catalogue on ${isa}`, function () {
       if (!kernelsOnly) errorTests(op);
     });
 
+  it('softmax takes a number without dimensions as a row of one', () => {
+    const x = tg.tensor(3, { dtype: 'float64', requiresGrad: true });
+    expect([...x.softmax().dataSync()]).to.deep.equal([1]);
+    expect([...x.logSoftmax().dataSync()]).to.deep.equal([0]);
+    x.logSoftmax().backward();
+    expect([...x.grad!.dataSync()]).to.deep.equal([0]);
+  });
+
   describe('cast', () => {
     it('brings the gradient back to the dtype of its input', () => {
       for (const [from, to] of [

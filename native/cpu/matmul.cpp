@@ -111,6 +111,7 @@ Status run(const GemmTable& table, ExecContext* ctx, const OpCall& call, Matrice
   const int64_t count = batch.count();
   if (count == 0) return Status::ok;
 
+  if (bias) args.epilogue.bias = static_cast<const T*>(bias->data);  // what is packed depends on it
   const size_t packed = gemm_scratch_bytes(table, args, ctx->threads->size(), count);
   const size_t listed = batch.ndim ? static_cast<size_t>(count) * 3 * sizeof(int64_t) : 0;
   const size_t aligned = (packed + 63) / 64 * 64;
@@ -124,9 +125,9 @@ Status run(const GemmTable& table, ExecContext* ctx, const OpCall& call, Matrice
     if (!scratch) return short_of_memory(ctx, call, total);
   }
   if (gather_bias) gather(*bias, 0, args.n, scratch + aligned + listed);
-  if (bias)
-    args.epilogue.bias = static_cast<const T*>(
-        gather_bias ? static_cast<const void*>(scratch + aligned + listed) : bias->data);
+  if (gather_bias)
+    args.epilogue.bias =
+        static_cast<const T*>(static_cast<const void*>(scratch + aligned + listed));
   if (!listed) {
     ctx->trace.variant = "gemm";
     gemm(table, args, scratch, *ctx->threads);

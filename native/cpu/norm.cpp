@@ -16,7 +16,6 @@ constexpr int64_t kThreadWork = 32768;      // elements below which threads cost
 constexpr int64_t kChunk = 256;             // columns of a task
 constexpr int64_t kPartialBytes = 8 << 20;  // of sums over blocks of rows
 
-
 // f(i) for i < units, shared among threads where `work` elements are worth it.
 template <class F>
 void share(ExecContext* ctx, int64_t units, int64_t work, F f) {
@@ -128,8 +127,8 @@ struct Channels {
       double sums[kChunk] = {}, dots[kChunk] = {};
       for (int64_t r = 0; r < n; r += kColumnBlock) {
         const int64_t at = r * c + first;
-        kernels.column_dots(g + at, x + at, c, min(kColumnBlock, n - r), columns, m + first,
-                            sum, dot);
+        kernels.column_dots(g + at, x + at, c, min(kColumnBlock, n - r), columns, m + first, sum,
+                            dot);
         for (int64_t i = 0; i < columns; ++i) {
           sums[i] += static_cast<double>(sum[i]);
           dots[i] += static_cast<double>(dot[i]);
@@ -196,7 +195,8 @@ Status channel_norm(const NormKernels<T>& kernels, const Reducers<T>& folds, Exe
   const Shape& x = call.in[backward ? 1 : 0].shape;
   int64_t inner = 1;
   for (int i = 2; i < x.ndim; ++i) inner *= x[i];
-  return Channels<T>{kernels, folds, ctx, call, x[0], x[1], inner}.run();
+  // Empty planes: no elements are no rows of channels.
+  return Channels<T>{kernels, folds, ctx, call, inner ? x[0] : 0, x[1], inner ? inner : 1}.run();
 }
 
 template <class T>

@@ -181,7 +181,8 @@ Status softmax(const SoftmaxKernels<T>& kernels, ExecContext* context, const OpC
   const TensorView* second = loss_dx ? &call.in[2] : call.n_in > 1 ? &call.in[1] : nullptr;
   const bool indexed = (loss || loss_dx) && second->dtype == DType::int32;
   const int axis = loss || loss_dx ? 1 : call.attrs.axis;
-  const int64_t n = x.shape[axis], rows = n ? x.shape.count() / n : 0;
+  // A number without dimensions is a row of one.
+  const int64_t n = x.shape.ndim > 0 ? x.shape[axis] : 1, rows = n ? x.shape.count() / n : 0;
   context->trace.variant = "rows";
   if (indexed) TG_TRY(check_classes(context, *second, n));
   if (loss && !indexed) TG_TRY(check_probabilities<T>(context, *second));
@@ -193,7 +194,7 @@ Status softmax(const SoftmaxKernels<T>& kernels, ExecContext* context, const OpC
                  n,
                  static_cast<const T*>(x.data),
                  second && !indexed ? static_cast<const T*>(second->data) : nullptr};
-  int64_t out_strides[kMaxDims];
+  int64_t out_strides[kMaxDims] = {1};
   contiguous_strides(call.out.shape, out_strides);
   for (int i = 0; i < x.shape.ndim; ++i)
     if (i != axis)
