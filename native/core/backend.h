@@ -4,10 +4,24 @@
 #include "chain.h"
 #include "optimizer.h"
 
+// For functions that kernels of other devices call, too.
+#if defined(__CUDACC__)
+#define TG_DEVICE_TOO __host__ __device__
+#else
+#define TG_DEVICE_TOO
+#endif
+
 namespace tg {
 
 class ThreadPool;
+struct Device;
 struct Storage;
+
+// What differs between two replays of calls that a device recorded (see
+// DeviceLibrary::begin_graph). In device memory, with the numbers of all optimizers behind it.
+struct StepState {
+  uint64_t seed, stream;
+};
 
 // What a kernel may use besides its operands. One per environment.
 struct ExecContext {
@@ -29,6 +43,13 @@ struct ExecContext {
   struct Counters {
     uint64_t kernels, tensors, scratch_bytes;
   } counters = {};
+  // Where to run; null on the CPU. All tensors' memory is this device's, but for operands that
+  // OpCall::numbers names.
+  Device* device = nullptr;
+  // Set while calls are recorded for replay. Random ops then take step->seed, and count
+  // attrs.stream from step->stream; optimize's `numbers`, gradient_norm's and clip_norm's `norm`
+  // point into device memory, and are read or written in each replay.
+  const StepState* step = nullptr;
 };
 
 // One parameter of a fused optimizer update: flat arrays of n elements of one dtype; states as the
@@ -54,6 +75,9 @@ struct Backend {
   // limit].
   Status (*gradient_norm)(ExecContext*, const OptimizerItem* items, int n, double* norm);
   Status (*scale)(ExecContext*, const TensorView* tensors, int n, double factor);
+  // Scales by clip_factor(*norm, limit, finite).
+  Status (*clip_norm)(ExecContext*, const TensorView* tensors, int n, double limit, bool finite,
+                      const double* norm);
   Status (*clip)(ExecContext*, const TensorView* tensors, int n, double limit);
   // y += x, elementwise, both contiguous or of equal strides over dense memory, one dtype.
   Status (*accumulate)(ExecContext*, const TensorView* y, const TensorView* x);
@@ -61,12 +85,12 @@ struct Backend {
 
 // By how much gradients of joint norm `norm` are scaled so that it is at most `limit`; 1 leaves
 // them as they are. A norm that is NaN or infinite scales them by itself, unless `finite`.
-inline double clip_factor(double norm, double limit, bool finite) {
+TG_DEVICE_TOO inline double clip_factor(double norm, double limit, bool finite) {
   if (finite && !(norm - norm == 0)) return 1;
   const double factor = limit / (norm + 1e-6);
   return factor >= 1 ? 1 : factor;
 }
 
-constexpr uint32_t kBackendAbi = 1;
+constexpr uint32_t kBackendAbi = 2;
 
 }  // namespace tg

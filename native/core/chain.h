@@ -30,6 +30,7 @@ struct ChainCall {
   int n_operands;
   const ChainStage* stages;
   int n_stages;
+  uint32_t numbers = 0;  // bit i: operands[i] is one number in the host's memory: see OpCall
 };
 
 }  // namespace tg

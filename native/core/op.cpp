@@ -48,7 +48,8 @@ TensorView TensorView::broadcast_to(const Shape& wanted) const {
   result.shape = wanted;
   const int lead = wanted.ndim - shape.ndim;
   for (int i = 0; i < wanted.ndim; ++i)
-    result.strides[i] = i < lead || (shape[i - lead] == 1 && wanted[i] != 1) ? 0 : strides[i - lead];
+    result.strides[i] =
+        i < lead || (shape[i - lead] == 1 && wanted[i] != 1) ? 0 : strides[i - lead];
   return result;
 }
 

@@ -55,6 +55,7 @@ struct OpCall {
   int n_in;
   TensorView out;
   Attrs attrs;
+  uint32_t numbers = 0;  // bit i: in[i] is one number in the host's memory, wherever the op runs
 };
 
 }  // namespace tg

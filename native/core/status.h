@@ -17,6 +17,7 @@ enum class Status : uint8_t {
   busy,           // TG_BUSY: a running program uses it
   tracing,        // TG_TRACE: a value was asked for that a function being compiled does not have
   nonfinite,      // TG_NAN: a loss that is NaN or infinite
+  device,         // TG_DEVICE: no such device, or it failed
   internal,       // TG_INTERNAL: a fault of tapegrad itself
 };
 
@@ -39,6 +40,8 @@ constexpr const char* code_of(Status status) {
       return "TG_TRACE";
     case Status::nonfinite:
       return "TG_NAN";
+    case Status::device:
+      return "TG_DEVICE";
     case Status::internal:
       break;
   }

@@ -18,6 +18,17 @@
 #include "softmax.h"
 #include "table.h"
 
+// Builds for tests may have one instruction set only: TAPEGRAD_ISAS in CMakeLists.txt.
+#if !defined(TG_ONLY_baseline) && !defined(TG_ONLY_avx2)
+#define TG_HAS_AVX512
+#endif
+#if !defined(TG_ONLY_baseline)
+#define TG_HAS_AVX2
+#endif
+#if !defined(TG_ONLY_avx2)
+#define TG_HAS_BASELINE
+#endif
+
 extern "C" {
 #if defined(__x86_64__)
 extern const tg::cpu::KernelTable tg_kernels_avx512, tg_kernels_avx2, tg_kernels_baseline;
@@ -38,10 +49,16 @@ struct Isa {
   const GemmBf16Table* gemm_bf16;  // null: in float32
 };
 #if defined(__x86_64__)
+#if defined(TG_HAS_AVX512)
 constexpr Isa kAvx512Bf16{"avx512bf16", tg_kernels_avx512, &tg_kernels_avx512bf16};
 constexpr Isa kAvx512{"avx512", tg_kernels_avx512, nullptr};
+#endif
+#if defined(TG_HAS_AVX2)
 constexpr Isa kAvx2{"avx2", tg_kernels_avx2, nullptr};
+#endif
+#if defined(TG_HAS_BASELINE)
 constexpr Isa kBaseline{"baseline", tg_kernels_baseline, nullptr};
+#endif
 #else
 constexpr Isa kNeon{"neon", tg_kernels_neon, nullptr};
 #endif
@@ -196,6 +213,13 @@ constexpr Backend kBackend = {
       const FlushDenormals mode;
       return scale(isa.kernels.optimizers, ctx, tensors, n, factor);
     },
+    [](ExecContext* ctx, const TensorView* tensors, int n, double limit, bool finite,
+       const double* norm) {
+      const double factor = clip_factor(*norm, limit, finite);
+      if (factor == 1) return Status::ok;
+      const FlushDenormals mode;
+      return scale(isa.kernels.optimizers, ctx, tensors, n, factor);
+    },
     [](ExecContext* ctx, const TensorView* tensors, int n, double limit) {
       const FlushDenormals mode;
       return clip(isa.kernels.optimizers, ctx, tensors, n, limit);
@@ -214,10 +238,16 @@ struct Candidate {
 // Best first.
 const Candidate kCandidates[] = {
 #if defined(__x86_64__)
+#if defined(TG_HAS_AVX512)
     {kAvx512Bf16, kBackend<kAvx512Bf16>},
     {kAvx512, kBackend<kAvx512>},
+#endif
+#if defined(TG_HAS_AVX2)
     {kAvx2, kBackend<kAvx2>},
+#endif
+#if defined(TG_HAS_BASELINE)
     {kBaseline, kBackend<kBaseline>},
+#endif
 #else
     {kNeon, kBackend<kNeon>},
 #endif
