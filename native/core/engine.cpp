@@ -8,6 +8,14 @@ namespace {
 
 constexpr int kMaxRecorded = 256;
 
+// Room for the operands of a call, cleared only as far as it is used: all of it would take as long
+// as a small op.
+template <int kMax>
+union Views {
+  Views() {}
+  TensorView at[kMax];
+};
+
 // A tensor without dimensions over a number in `memory`. Beside bfloat16 it stays a float32: only
 // the result is rounded.
 void scalar_view(double value, DType dtype, double* memory, TensorView* view) {
@@ -39,45 +47,28 @@ void scalar_view(double value, DType dtype, double* memory, TensorView* view) {
 }  // namespace
 
 Engine::Engine(const Backend& backend, size_t limit, int threads)
-    : backend_(backend), pool_(limit), threads_(threads) {
-  context_ = ExecContext{&threads_, &error_, scratch<0>, this, {"", "", "", ""}, scratch<1>};
-}
+    : threads_(threads), cpu_(*this, kCpu, backend, &threads_, &error_, limit) {}
 
 Engine::~Engine() {
   for (uint32_t i = 0; i < table_.slots(); ++i)
     if (table_.at(i).storage) release(i);
-  drop_scratch();
 }
 
-template <int kBlock>
-void* Engine::scratch(void* owner, size_t bytes) {
-  Engine& self = *static_cast<Engine*>(owner);
-  self.context_.counters.scratch_bytes += bytes;
-  Storage*& block = self.scratch_[kBlock];
-  if (block && block->bytes >= bytes) return block->data;
-  if (block) self.pool_.release(block);
-  block = self.obtain(bytes);
-  return block ? block->data : nullptr;
-}
-
-void Engine::drop_scratch() {
-  for (Storage*& block : scratch_) {
-    if (block) pool_.release(block);
-    block = nullptr;
-  }
-}
-
-Storage* Engine::allocate(size_t bytes) {
-  Storage* storage = pool_.allocate(bytes);
+Storage* Engine::allocate(DeviceState& state, size_t bytes) {
+  Storage* storage = state.pool.allocate(bytes);
   if (storage) return storage;
-  drop_scratch();
-  return obtain(bytes);
+  state.drop_scratch();
+  return obtain(state, bytes);
 }
 
-Storage* Engine::obtain(size_t bytes) {
-  Storage* storage = pool_.allocate(bytes);
-  if (!storage && relief.free_some && relief.free_some(relief.arg, bytes))
-    storage = pool_.allocate(bytes);
+Storage* Engine::obtain(DeviceState& state, size_t bytes) {
+  Storage* storage = state.pool.allocate(bytes);
+  // What was given back to a device may be in use until it has done its work.
+  if (!storage && !state.is_cpu() && bytes <= state.pool.limit() && finish(state.id) == Status::ok)
+    storage = state.pool.allocate(bytes);
+  // No garbage can make room for more than the limit.
+  if (!storage && bytes <= state.pool.limit() && relief.free_some && relief.free_some(relief.arg))
+    storage = state.pool.allocate(bytes);
   return storage;
 }
 
@@ -89,22 +80,16 @@ bool Engine::in_use(uint32_t slot) const {
   return false;
 }
 
-Status Engine::out_of_memory(const char* what, size_t bytes) {
-  return error_.set(
-      Status::out_of_memory,
-      "%s: %zu more bytes are needed, %zu are in use and the limit is %zu: dispose of tensors, use "
-      "tidy, or raise memory.limit",
-      what, bytes, pool_.live_bytes(), pool_.limit());
-}
-
 Status Engine::find(const char* what, double handle, Tensor** tensor) {
   *tensor = table_.find(handle);
   if (*tensor) {
     const Storage* storage = (*tensor)->storage;
-    if (storage->symbolic && !recorder_)
+    if (recorder_)
+      return storage->device == recorder_->device ? Status::ok : elsewhere(what, storage->device);
+    if (storage->symbolic)
       return error_.set(Status::tracing,
                         "%s: a tensor of a function being compiled has no value yet", what);
-    return storage->writer && !recorder_ ? wait_for(what, storage->writer) : Status::ok;
+    return storage->writer ? wait_for(what, storage->writer) : Status::ok;
   }
   return error_.set(Status::disposed,
                     "%s: a tensor was used after it was disposed of (by dispose, using or tidy, or "
@@ -133,6 +118,14 @@ Status Engine::find_writable(const char* what, double handle, Tensor** tensor) {
   return find(what, handle, tensor);
 }
 
+Status Engine::elsewhere(const char* what, uint8_t device) {
+  return error_.set(Status::tracing,
+                    "%s: a tensor is on %s, but this function is being compiled for %s: move it "
+                    "with to('%s'), or say compile(fn, { device: '%s' })",
+                    what, kDeviceNames[device], kDeviceNames[recorder_->device],
+                    kDeviceNames[recorder_->device], kDeviceNames[device]);
+}
+
 Status Engine::not_recorded(const char* what) {
   if (!recorder_) return Status::ok;
   return error_.set(Status::tracing, "%s: not possible inside a function that is being compiled",
@@ -142,16 +135,18 @@ Status Engine::not_recorded(const char* what) {
 Status Engine::add(Storage* storage, const TensorView& view, uint32_t* out) {
   Tensor* tensor = table_.add(out);
   if (!tensor) {
-    pool_.release(storage);
+    release(storage);
     return error_.set(Status::out_of_memory, "there are too many tensors: %u", table_.live());
   }
-  ++context_.counters.tensors;
+  ++cpu_.context.counters.tensors;
   tensor->storage = storage;
   tensor->view = view;
   return Status::ok;
 }
 
-Status Engine::create(DType dtype, const Shape& shape, uint32_t* out) {
+Status Engine::create(uint8_t device, DType dtype, const Shape& shape, uint32_t* out) {
+  DeviceState* state;
+  TG_TRY(ready(device, &state));
   TensorView view;
   view.dtype = dtype;
   view.shape = shape;
@@ -162,34 +157,42 @@ Status Engine::create(DType dtype, const Shape& shape, uint32_t* out) {
                       print(shape, text));
   }
   contiguous_strides(shape, view.strides);
-  Storage* storage = allocate(view.bytes());
-  if (!storage) return out_of_memory("tensor", view.bytes());
+  Storage* storage = allocate(*state, view.bytes());
+  if (!storage) return out_of_memory(*state, "tensor", view.bytes());
   view.data = storage->data;
   return add(storage, view, out);
 }
 
 Status Engine::run(Op op, const double* handles, int count, uint32_t scalars, const double* attrs,
                    int n_attrs, uint32_t* out) {
-  constexpr int kMaxInputs = 6;
   if (count > kMaxInputs) return error_.set(Status::internal, "%s: %d inputs", name_of(op), count);
   const Using used(*this, handles, count);
-  TensorView views[kMaxInputs];
+  Views<kMaxInputs> views;
   Tensor* inputs[kMaxInputs] = {};
   double numbers[kMaxInputs];
   const Tensor* typed = nullptr;
   for (int i = 0; i < count; ++i) {
     if (scalars >> i & 1) continue;
     TG_TRY(find(name_of(op), handles[i], &inputs[i]));
-    views[i] = inputs[i]->view;
+    new (&views.at[i]) TensorView(inputs[i]->view);
     if (!typed && !(op == op_where && i == 0)) typed = inputs[i];
   }
   for (int i = 0; i < count; ++i) {
     if (!(scalars >> i & 1)) continue;
     if (!typed && op != op_where)
       return error_.set(Status::type_error, "%s: at least one input must be a tensor", name_of(op));
-    scalar_view(handles[i], typed ? typed->view.dtype : DType::float32, &numbers[i], &views[i]);
+    scalar_view(handles[i], typed ? typed->view.dtype : DType::float32, &numbers[i],
+                new (&views.at[i]) TensorView);
   }
-  return execute(op, views, inputs, count, attrs, n_attrs, out);
+  DeviceState* state = &cpu_;
+  if (cuda_) TG_TRY(common_device(name_of(op), inputs, count, &state));
+  return execute(*state, op, views.at, inputs, count, attrs, n_attrs, out);
+}
+
+Status Engine::generate(Op op, uint8_t device, const double* attrs, int n_attrs, uint32_t* out) {
+  DeviceState* state;
+  TG_TRY(ready(device, &state));
+  return execute(*state, op, nullptr, nullptr, 0, attrs, n_attrs, out);
 }
 
 Status Engine::run_list(Op op, const double* handles, int count, const double* attrs, int n_attrs,
@@ -202,15 +205,18 @@ Status Engine::run_list(Op op, const double* handles, int count, const double* a
   Status status = Status::ok;
   for (int i = 0; i < count && status == Status::ok; ++i) {
     status = find(name_of(op), handles[i], &inputs[i]);
-    if (status == Status::ok) views[i] = inputs[i]->view;
+    if (status != Status::ok) break;
+    views[i] = inputs[i]->view;
   }
-  if (status == Status::ok) status = execute(op, views, inputs, count, attrs, n_attrs, out);
-  pool_.release(list);
+  DeviceState* state = &cpu_;
+  if (status == Status::ok && cuda_) status = common_device(name_of(op), inputs, count, &state);
+  if (status == Status::ok) status = execute(*state, op, views, inputs, count, attrs, n_attrs, out);
+  release(list);
   return status;
 }
 
-Status Engine::execute(Op op, const TensorView* views, Tensor* const* inputs, int count,
-                       const double* attrs, int n_attrs, uint32_t* out) {
+Status Engine::execute(DeviceState& state, Op op, const TensorView* views, Tensor* const* inputs,
+                       int count, const double* attrs, int n_attrs, uint32_t* out) {
   Inference inferred;
   TG_TRY(infer(op, views, count, attrs, n_attrs, &error_, &inferred));
   TensorView& result = inferred.call.out;
@@ -219,10 +225,11 @@ Status Engine::execute(Op op, const TensorView* views, Tensor* const* inputs, in
     Storage* storage = inputs[0]->storage;
     result.data = static_cast<char*>(views[0].data) +
                   inferred.view_offset * static_cast<int64_t>(size_of(result.dtype));
-    pool_.retain(storage);
+    StoragePool::retain(storage);
     return add(storage, result, out);
   }
   if (recorder_) {
+    if (state.id != recorder_->device) return elsewhere(name_of(op), state.id);
     Recorded in[kMaxRecorded];
     if (count > kMaxRecorded)
       return error_.set(Status::tracing, "%s: a compiled function can join at most %d tensors",
@@ -233,13 +240,16 @@ Status Engine::execute(Op op, const TensorView* views, Tensor* const* inputs, in
     result.data = symbolic->data;
     return add(symbolic, result, out);
   }
-  Storage* storage = allocate(result.bytes());
-  if (!storage) return out_of_memory(name_of(op), result.bytes());
+  Storage* storage = allocate(state, result.bytes());
+  if (!storage) return out_of_memory(state, name_of(op), result.bytes());
   result.data = storage->data;
-  const Status status = backend_.run(&context_, &inferred.call);
+  if (!state.is_cpu())
+    for (int i = 0; i < count; ++i)
+      if (!inputs[i]) inferred.call.numbers |= 1u << i;
+  const Status status = state.backend.run(&state.context, &inferred.call);
   if (status != Status::ok) {
-    pool_.release(storage);
-    return status;
+    state.pool.release(storage);
+    return checked(state, status);
   }
   return add(storage, result, out);
 }
@@ -252,9 +262,20 @@ Status Engine::zeros_like(double handle, uint32_t* out) {
   TensorView view = tensor->view;
   int order[kMaxDims];
   if (!view.dense(order)) contiguous_strides(view.shape, view.strides);
-  Storage* storage = allocate(view.bytes());
-  if (!storage) return out_of_memory("zerosLike", view.bytes());
-  std::memset(storage->data, 0, view.bytes());
+  DeviceState* state;
+  TG_TRY(ready(tensor->storage->device, &state));
+  Storage* storage = allocate(*state, view.bytes());
+  if (!storage) return out_of_memory(*state, "zerosLike", view.bytes());
+  Status status = Status::ok;
+  if (state->is_cpu())
+    std::memset(storage->data, 0, view.bytes());
+  else
+    status =
+        checked(*state, state->library->clear(state->device, &error_, storage->data, view.bytes()));
+  if (status != Status::ok) {
+    release(storage);
+    return status;
+  }
   view.data = storage->data;
   return add(storage, view, out);
 }
@@ -275,7 +296,13 @@ Status Engine::read(double handle, DType as, void* to, size_t bytes) {
     return error_.set(Status::range_error, "data: the array holds %zu bytes, but the tensor %zu",
                       bytes, call.out.bytes());
   contiguous_strides(call.out.shape, call.out.strides);
-  return backend_.run(&context_, &call);
+  if (tensor->storage->device == kCpu) return cpu_.backend.run(&cpu_.context, &call);
+  DeviceState* state;
+  TG_TRY(ready(tensor->storage->device, &state));
+  Scratch copy{&state->pool};
+  const void* from;
+  TG_TRY(packed(*state, tensor->view, as, &copy, &from));
+  return transfer(cpu_, to, *state, from, bytes);
 }
 
 Status Engine::clone_all(const double* handles, int count, uint32_t* out) {
@@ -283,9 +310,11 @@ Status Engine::clone_all(const double* handles, int count, uint32_t* out) {
   TG_TRY(not_recorded("snapshot"));
   for (int i = 0; i < count; ++i) {
     Tensor* tensor;
+    DeviceState* state;
     Status status = find("snapshot", handles[i], &tensor);
+    if (status == Status::ok) status = ready(tensor->storage->device, &state);
     if (status == Status::ok)
-      status = execute(op_clone, &tensor->view, &tensor, 1, nullptr, 0, &out[i]);
+      status = execute(*state, op_clone, &tensor->view, &tensor, 1, nullptr, 0, &out[i]);
     if (status == Status::ok) continue;
     while (i > 0) release(out[--i]);
     return status;
@@ -296,7 +325,7 @@ Status Engine::clone_all(const double* handles, int count, uint32_t* out) {
 void Engine::release(uint32_t slot) {
   Storage* storage = table_.at(slot).storage;
   table_.remove(slot);
-  pool_.release(storage);
+  release(storage);
 }
 
 }  // namespace tg

@@ -1,10 +1,13 @@
-// One environment's tensors, memory, threads and backend. The binding is a thin skin over this
-// class, and native tests use it without Node. Not thread-safe: it lives on its JavaScript thread.
+// One environment's tensors, threads and devices, the CPU always, others from their first use on.
+// The binding is a thin skin over this class, and native tests use it without Node. Not
+// thread-safe: it lives on its JavaScript thread.
 #pragma once
 
+#include <memory>
 #include <new>
 
-#include "backend.h"
+#include "device_loader.h"
+#include "device_state.h"
 #include "infer.h"
 #include "recorder.h"
 #include "tensor_table.h"
@@ -20,16 +23,23 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Runs op on the tensors behind `handles` and puts the result into the table. Where bit i of
-  // `scalars` is set, handles[i] is no handle but a number, of the dtype of the first tensor among
-  // the inputs (after a condition).
+  // Runs op on the tensors behind `handles`, all of one device, and puts the result into the table.
+  // Where bit i of `scalars` is set, handles[i] is no handle but a number, of the dtype of the
+  // first tensor among the inputs (after a condition).
   Status run(Op op, const double* handles, int count, uint32_t scalars, const double* attrs,
              int n_attrs, uint32_t* out);
   // As run, with a list of any length (concat).
   Status run_list(Op op, const double* handles, int count, const double* attrs, int n_attrs,
                   uint32_t* out);
+  // Runs an op without inputs on a device.
+  Status generate(Op op, uint8_t device, const double* attrs, int n_attrs, uint32_t* out);
   // A new contiguous tensor whose memory the caller fills before anything else happens.
-  Status create(DType dtype, const Shape& shape, uint32_t* out);
+  Status create(DType dtype, const Shape& shape, uint32_t* out) {
+    return create(kCpu, dtype, shape, out);
+  }
+  Status create(uint8_t device, DType dtype, const Shape& shape, uint32_t* out);
+  // Fills a tensor that `create` made; `bytes` are its bytes.
+  Status fill(uint32_t slot, const void* data, size_t bytes);
   // Zeros with the shape, dtype and memory order of another tensor.
   Status zeros_like(double handle, uint32_t* out);
   // Row-major copies of several tensors into out[0 … count), all or none. What running programs
@@ -38,7 +48,18 @@ class Engine {
   // Row-major copy into `to` as elements of another dtype; `bytes` must be exactly the room that
   // takes.
   Status read(double handle, DType as, void* to, size_t bytes);
-  // Overwrites the elements of `handle` with those of `source`; same shape and dtype.
+  // As read, without waiting, for a tensor that is not on the CPU: `done` is called once, on
+  // another thread, when the elements are in `buffer`. Whatever becomes of the tensor meanwhile.
+  // The buffer goes back through done_reading.
+  Status read_later(double handle, DType as, Storage** buffer, size_t* bytes,
+                    void (*done)(void* arg, bool filled), void* arg);
+  void done_reading(Storage* buffer);
+  // A copy on a device, in the same memory order if that has no gaps.
+  Status to(double handle, uint8_t device, uint32_t* out);
+  // Moves the memory behind a tensor, its views included, to a device.
+  Status move_to(double handle, uint8_t device);
+  // Overwrites the elements of `handle` with those of `source`, on whichever device; same shape and
+  // dtype.
   Status assign(double handle, double source);
   // handle += source, in place.
   Status accumulate(double handle, double source);
@@ -67,10 +88,38 @@ class Engine {
   // again.
   void set_recorder(Recorder* recorder) { recorder_ = recorder; }
   bool recording() const { return recorder_ != nullptr; }
+
+  // Devices. `ready` opens one that has not been used yet; Status::device if there is none, or it
+  // failed earlier.
+  Status ready(uint8_t device, DeviceState** state);
+  // The device that a tensor's memory is on; open, since the tensor exists, but it may have failed.
+  DeviceState& device_state(uint8_t device) { return *states_[device]; }
+  bool opened(uint8_t device) const { return states_[device] != nullptr; }
+  DeviceLoader& loader() { return loader_; }
+  // Waits for what was asked of a device; ok if it was never opened.
+  Status finish(uint8_t device);
+  // Hands on what a call of a device's functions returned. After an error of the device it finds
+  // out whether that can go on.
+  Status checked(DeviceState& state, Status status);
+  // Copies a block within a device or between two of them.
+  Status transfer(DeviceState& target, void* to, DeviceState& source, const void* from,
+                  size_t bytes);
+
   // Memory with one user, or null. Not while a kernel runs: near the limit, scratch that only waits
   // for the next one is given up.
-  Storage* allocate(size_t bytes);
-  Status out_of_memory(const char* what, size_t bytes);
+  Storage* allocate(size_t bytes) { return allocate(cpu_, bytes); }
+  Storage* allocate(DeviceState& state, size_t bytes);
+  // As allocate, while a kernel runs.
+  Storage* obtain(DeviceState& state, size_t bytes);
+  // One user of a device's memory less.
+  void release(Storage* storage) { states_[storage->device]->pool.release(storage); }
+  Status out_of_memory(const char* what, size_t bytes) { return out_of_memory(cpu_, what, bytes); }
+  Status out_of_memory(DeviceState& state, const char* what, size_t bytes);
+  uint32_t live_tensors(uint8_t device) const;
+  // Bytes of live tensors on all devices.
+  size_t live_bytes() const {
+    return cpu_.pool.live_bytes() + (cuda_ ? cuda_->pool.live_bytes() : 0);
+  }
   // A tensor over storage that the caller made or retained; takes over that use.
   Status add(Storage* storage, const TensorView& view, uint32_t* out);
   // A tensor for writing: TG_BUSY if a running program uses its memory.
@@ -80,20 +129,19 @@ class Engine {
   // the object already, but a kernel is about to read the memory.
   bool in_use(uint32_t slot) const;
 
-  StoragePool& pool() { return pool_; }
+  // The CPU's.
+  StoragePool& pool() { return cpu_.pool; }
+  ExecContext& context() { return cpu_.context; }
+  const Backend& backend() const { return cpu_.backend; }
+
   TensorTable& table() { return table_; }
   ThreadPool& threads() { return threads_; }
-  ExecContext& context() { return context_; }
-  const Backend& backend() const { return backend_; }
   Error& error() { return error_; }
-  // Memory that kernels keep between calls; no tensor's.
-  size_t scratch_bytes() const {
-    return (scratch_[0] ? scratch_[0]->bytes : 0) + (scratch_[1] ? scratch_[1]->bytes : 0);
-  }
 
-  // Called when an allocation failed; returns true if memory was freed and another try makes sense.
+  // Called when an allocation that the limit admits failed; returns true if memory was freed and
+  // another try makes sense.
   struct Relief {
-    bool (*free_some)(void* arg, size_t bytes) = nullptr;
+    bool (*free_some)(void* arg) = nullptr;
     void* arg = nullptr;
   } relief;
 
@@ -105,12 +153,13 @@ class Engine {
       if (storage) pool->release(storage);
     }
   };
+  static constexpr int kMaxInputs = 6;
   // Zeroed room for n things from the pool, given back at the end of the block.
   template <class T>
   class List {
    public:
     List(Engine& engine, int n)
-        : pool_(engine.pool_),
+        : pool_(engine.pool()),
           n_(n),
           storage_(engine.allocate(static_cast<size_t>(n > 0 ? n : 1) * sizeof(T))) {
       for (int i = 0; storage_ && i < n; ++i) new (&(*this)[i]) T{};
@@ -141,27 +190,34 @@ class Engine {
       while (engine.n_paused_ > 0) engine.paused_[--engine.n_paused_]->resume();
     }
   };
-  template <int kBlock>
-  static void* scratch(void* owner, size_t bytes);
-  Storage* obtain(size_t bytes);
-  void drop_scratch();
-  Status execute(Op op, const TensorView* views, Tensor* const* inputs, int count,
-                 const double* attrs, int n_attrs, uint32_t* out);
+  Status execute(DeviceState& state, Op op, const TensorView* views, Tensor* const* inputs,
+                 int count, const double* attrs, int n_attrs, uint32_t* out);
+  Status open(uint8_t device);
+  // The one device of tensors; the CPU of none.
+  Status common_device(const char* what, Tensor* const* inputs, int count, DeviceState** state);
+  Status common_device(const char* what, const Recorded* tensors, int count, DeviceState** state);
+  Status mixed(const char* what);
+  Status packed(DeviceState& state, const TensorView& view, DType as, Scratch* copy,
+                const void** data);
   Status not_recorded(const char* what);
+  Status elsewhere(const char* what, uint8_t device);
   Status wait_for(const char* what, ProgramLock* program);
   Status collect(const char* what, const double* handles, int count, Recorded* tensors);
   Status collect_item(const char* what, const double* handles, int states, Recorded* tensors);
-  Status make_item(const Recorded* tensors, int states, OptimizerItem* item, Scratch* copy);
+  Status make_item(DeviceState& state, const Recorded* tensors, int states, OptimizerItem* item,
+                   Scratch* copy);
   Status sharable(const char* what, const Tensor& tensor);
   void move(Storage* from, Storage* to);
-  Status materialise(const TensorView& source, const TensorView& layout, Scratch* copy);
+  Status materialise(DeviceState& state, const TensorView& source, const TensorView& layout,
+                     Scratch* copy);
 
-  const Backend& backend_;
   Error error_;
-  StoragePool pool_;
   TensorTable table_;
   ThreadPool threads_;
-  Storage* scratch_[2] = {};  // of a kernel; of the float32 copies that it is given
+  DeviceLoader loader_;
+  DeviceState cpu_;
+  std::unique_ptr<DeviceState> cuda_;
+  DeviceState* states_[kDevices] = {&cpu_};
   const double* used_ = nullptr;
   int n_used_ = 0;
   Recorder* recorder_ = nullptr;
@@ -169,7 +225,6 @@ class Engine {
   static constexpr int kMaxPaused = 16;
   ProgramLock* paused_[kMaxPaused] = {};
   int n_paused_ = 0;
-  ExecContext context_;
 };
 
 }  // namespace tg

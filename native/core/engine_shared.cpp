@@ -7,6 +7,11 @@
 namespace tg {
 
 Status Engine::sharable(const char* what, const Tensor& tensor) {
+  if (tensor.storage->device != kCpu)
+    return error_.set(Status::type_error,
+                      "%s: threads share memory of the CPU only, and this tensor is on %s: share a "
+                      "copy made with to('cpu')",
+                      what, kDeviceNames[tensor.storage->device]);
   int64_t strides[kMaxDims];
   contiguous_strides(tensor.view.shape, strides);
   bool whole = tensor.view.data == tensor.storage->data;
@@ -33,8 +38,8 @@ void Engine::move(Storage* from, Storage* to) {
     const int64_t offset = static_cast<char*>(tensor.view.data) - static_cast<char*>(from->data);
     tensor.view.data = static_cast<char*>(to->data) + offset;
     tensor.storage = to;
-    if (moved++ > 0) pool_.retain(to);
-    pool_.release(from);
+    if (moved++ > 0) StoragePool::retain(to);
+    release(from);
   }
 }
 
@@ -52,7 +57,7 @@ Status Engine::share(double handle, double* id) {
   if (!block) return out_of_memory("share", tensor->view.bytes());
   std::memcpy(block->data, tensor->storage->data, tensor->storage->bytes);
   *id = static_cast<double>(block->id);
-  Storage* storage = pool_.adopt(block);
+  Storage* storage = cpu_.pool.adopt(block);
   if (!storage) {
     shared_release(block);
     return out_of_memory("share", tensor->view.bytes());
@@ -83,7 +88,7 @@ Status Engine::attach(double handle, double id) {
     status = error_.set(Status::range_error, "attach: this tensor is part of a larger one");
   Storage* storage = nullptr;
   if (status == Status::ok && tensor->storage->shared != block) {
-    storage = pool_.adopt(block);
+    storage = cpu_.pool.adopt(block);
     if (!storage) status = out_of_memory("attach", block->bytes);
   }
   if (!storage) {

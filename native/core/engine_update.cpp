@@ -1,6 +1,5 @@
 // The engine's calls that write to existing tensors: assignment, accumulation, optimizers,
 // clipping.
-#include <cstring>
 #include <limits>
 
 #include "engine.h"
@@ -24,23 +23,26 @@ Status Engine::assign(double handle, double source) {
   if (!to->view.dense(order))
     return error_.set(Status::range_error, "copyFrom: the target is a view with gaps or overlaps");
   if (recorder_) return recorder_->assign({to->storage, to->view}, {from->storage, from->view});
-  Scratch copy{&pool_};
-  TG_TRY(materialise(from->view, to->view, &copy));
-  std::memcpy(to->view.data, copy.storage->data, to->view.bytes());
-  return Status::ok;
+  DeviceState *source_state, *state;
+  TG_TRY(ready(from->storage->device, &source_state));
+  TG_TRY(ready(to->storage->device, &state));
+  Scratch copy{&source_state->pool};
+  TG_TRY(materialise(*source_state, from->view, to->view, &copy));
+  return transfer(*state, to->view.data, *source_state, copy.storage->data, to->view.bytes());
 }
 
 // A copy of `source` in the memory order of `layout`, which is dense and has the same shape.
-Status Engine::materialise(const TensorView& source, const TensorView& layout, Scratch* copy) {
+Status Engine::materialise(DeviceState& state, const TensorView& source, const TensorView& layout,
+                           Scratch* copy) {
   int order[kMaxDims];
   layout.dense(order);
   const TensorView from = source.permuted(order);
-  copy->storage = allocate(source.bytes());
-  if (!copy->storage) return out_of_memory("copy", source.bytes());
+  copy->storage = allocate(state, source.bytes());
+  if (!copy->storage) return out_of_memory(state, "copy", source.bytes());
   OpCall call{op_clone, &from, 1, from, {}};
   call.out.data = copy->storage->data;
   contiguous_strides(call.out.shape, call.out.strides);
-  return backend_.run(&context_, &call);
+  return checked(state, state.backend.run(&state.context, &call));
 }
 
 Status Engine::accumulate(double handle, double source) {
@@ -58,13 +60,17 @@ Status Engine::accumulate(double handle, double source) {
                       name_of(to->view.dtype), print(to->view.shape, t));
   }
   if (recorder_) return recorder_->accumulate({to->storage, to->view}, {from->storage, from->view});
+  if (to->storage->device != from->storage->device) return mixed("accumulate");
+  DeviceState* state;
+  TG_TRY(ready(to->storage->device, &state));
+  const Backend& backend = state->backend;
   if (to->view.same_layout(from->view))
-    return backend_.accumulate(&context_, &to->view, &from->view);
-  Scratch copy{&pool_};
-  TG_TRY(materialise(from->view, to->view, &copy));
+    return checked(*state, backend.accumulate(&state->context, &to->view, &from->view));
+  Scratch copy{&state->pool};
+  TG_TRY(materialise(*state, from->view, to->view, &copy));
   TensorView ordered = to->view;
   ordered.data = copy.storage->data;
-  return backend_.accumulate(&context_, &to->view, &ordered);
+  return checked(*state, backend.accumulate(&state->context, &to->view, &ordered));
 }
 
 // Parameter, gradient and states of one parameter, checked against one another.
@@ -90,6 +96,14 @@ Status Engine::collect_item(const char* what, const double* handles, int states,
                       "%s: the gradient %s %s does not fit the parameter %s %s", what,
                       name_of(gradient->view.dtype), print(gradient->view.shape, s),
                       name_of(view.dtype), print(view.shape, t));
+  const uint8_t device = parameter->storage->device;
+  const auto elsewhere = [&](const Storage* storage, const char* whose) {
+    return error_.set(Status::type_error,
+                      "%s: a parameter is on %s, but its %s is on %s: move the model before the "
+                      "first step, or make a new optimizer for it",
+                      what, kDeviceNames[device], whose, kDeviceNames[storage->device]);
+  };
+  if (gradient->storage->device != device) return elsewhere(gradient->storage, "gradient");
   tensors[0] = {parameter->storage, view};
   tensors[1] = {gradient->storage, gradient->view};
   for (int i = 0; i < states; ++i) {
@@ -98,16 +112,18 @@ Status Engine::collect_item(const char* what, const double* handles, int states,
         !state->view.same_layout(view))
       return error_.set(Status::range_error, "%s: state %d does not fit its parameter %s", what, i,
                         print(view.shape, s));
+    if (state->storage->device != device) return elsewhere(state->storage, "state");
     tensors[2 + i] = {state->storage, state->view};
   }
   return Status::ok;
 }
 
-Status Engine::make_item(const Recorded* tensors, int states, OptimizerItem* item, Scratch* copy) {
+Status Engine::make_item(DeviceState& state, const Recorded* tensors, int states,
+                         OptimizerItem* item, Scratch* copy) {
   const TensorView &view = tensors[0].view, &gradient = tensors[1].view;
   *item = OptimizerItem{view.data, gradient.data, {}, view.shape.count(), view.dtype};
   if (!gradient.same_layout(view)) {
-    TG_TRY(materialise(gradient, view, copy));
+    TG_TRY(materialise(state, gradient, view, copy));
     item->gradient = copy->storage->data;
   }
   for (int i = 0; i < states; ++i) item->state[i] = tensors[2 + i].view.data;
@@ -133,11 +149,13 @@ Status Engine::optimize(int rule, const double* handles, int count, const double
   for (int i = 0; i < n; ++i)
     TG_TRY(collect_item(info.name, handles + i * each, info.states, &tensors[i * each]));
   if (recorder_) return recorder_->optimize(rule, &tensors[0], count);
+  DeviceState* state;
+  TG_TRY(common_device(info.name, &tensors[0], count, &state));
   for (int i = 0; i < n; ++i) {
-    copies[i].pool = &pool_;
-    TG_TRY(make_item(&tensors[i * each], info.states, &items[i], &copies[i]));
+    copies[i].pool = &state->pool;
+    TG_TRY(make_item(*state, &tensors[i * each], info.states, &items[i], &copies[i]));
   }
-  return backend_.optimize(&context_, rule, numbers, &items[0], n);
+  return checked(*state, state->backend.optimize(&state->context, rule, numbers, &items[0], n));
 }
 
 Status Engine::collect(const char* what, const double* handles, int count, Recorded* tensors) {
@@ -170,7 +188,9 @@ Status Engine::scale(const double* handles, int count, double factor) {
     return out_of_memory("scale", static_cast<size_t>(count) * sizeof(Recorded));
   TG_TRY(collect("scale", handles, count, &tensors[0]));
   for (int i = 0; i < count; ++i) views[i] = tensors[i].view;
-  return backend_.scale(&context_, &views[0], count, factor);
+  DeviceState* state;
+  TG_TRY(common_device("scale", &tensors[0], count, &state));
+  return checked(*state, state->backend.scale(&state->context, &views[0], count, factor));
 }
 
 Status Engine::clip_norm(const double* handles, int count, double limit, bool finite,
@@ -188,9 +208,13 @@ Status Engine::clip_norm(const double* handles, int count, double limit, bool fi
     views[i] = tensors[i].view;
     items[i] = OptimizerItem{nullptr, views[i].data, {}, views[i].shape.count(), views[i].dtype};
   }
-  TG_TRY(backend_.gradient_norm(&context_, &items[0], count, norm));
+  DeviceState* state;
+  TG_TRY(common_device("clipGradNorm", &tensors[0], count, &state));
+  const Backend& backend = state->backend;
+  TG_TRY(checked(*state, backend.gradient_norm(&state->context, &items[0], count, norm)));
   const double factor = clip_factor(*norm, limit, finite);
-  return factor == 1 ? Status::ok : backend_.scale(&context_, &views[0], count, factor);
+  if (factor == 1) return Status::ok;
+  return checked(*state, backend.scale(&state->context, &views[0], count, factor));
 }
 
 Status Engine::clip(const double* handles, int count, double limit) {
@@ -202,7 +226,9 @@ Status Engine::clip(const double* handles, int count, double limit) {
   TG_TRY(collect("clipGradValue", handles, count, &tensors[0]));
   if (recorder_) return recorder_->clip_value(&tensors[0], count, limit);
   for (int i = 0; i < count; ++i) views[i] = tensors[i].view;
-  return backend_.clip(&context_, &views[0], count, limit);
+  DeviceState* state;
+  TG_TRY(common_device("clipGradValue", &tensors[0], count, &state));
+  return checked(*state, state->backend.clip(&state->context, &views[0], count, limit));
 }
 
 }  // namespace tg

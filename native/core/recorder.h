@@ -20,6 +20,11 @@ struct Recorded {
 
 class Recorder {
  public:
+  explicit Recorder(uint8_t on) : device(on) {}
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  const uint8_t device;  // where what is recorded will run: all its tensors are there
   // An op; the result's storage is symbolic and belongs to the recorder.
   virtual Status op(const OpCall& call, const Recorded* in, Storage** result) = 0;
   // Calls that write to existing tensors. `items`: parameter, gradient, states for each.

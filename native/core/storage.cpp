@@ -58,7 +58,11 @@ size_t system_memory() {
   return bytes;
 }
 
-StoragePool::StoragePool(size_t limit) : limit_(limit) {}
+StoragePool::StoragePool(size_t limit)
+    : StoragePool(limit, {kCpu, nullptr, nullptr, nullptr, kCacheBytes}) {}
+
+StoragePool::StoragePool(size_t limit, const MemorySource& source)
+    : source_(source), limit_(limit) {}
 
 StoragePool::~StoragePool() { trim(0); }
 
@@ -70,6 +74,28 @@ int StoragePool::class_of(size_t bytes, size_t* capacity) {
   *capacity = base + steps * quarter;
   const int at = (log - 6) * 4 + static_cast<int>(steps);
   return at < kClasses ? at : -1;
+}
+
+// The host's blocks begin with their header; those of a device have it apart, in the host's memory.
+Storage* StoragePool::take_block(size_t capacity) {
+  if (!source_.allocate) {
+    void* memory = take(kAlignment + (capacity + kAlignment - 1) / kAlignment * kAlignment);
+    if (!memory) return nullptr;
+    Storage* block = static_cast<Storage*>(memory);
+    block->data = static_cast<char*>(memory) + kAlignment;
+    return block;
+  }
+  Storage* block = static_cast<Storage*>(std::malloc(sizeof(Storage)));
+  if (!block) return nullptr;
+  block->data = source_.allocate(source_.owner, capacity);
+  if (block->data) return block;
+  std::free(block);
+  return nullptr;
+}
+
+void StoragePool::give_back(Storage* block) {
+  if (source_.release) source_.release(source_.owner, block->data);
+  std::free(block);
 }
 
 Storage* StoragePool::allocate(size_t bytes) {
@@ -84,17 +110,15 @@ Storage* StoragePool::allocate(size_t bytes) {
   } else {
     // The budget covers what is cached, too.
     if (cached_ > limit_ - live_ - capacity) trim(limit_ - live_ - capacity);
-    const size_t wanted = kAlignment + (capacity + kAlignment - 1) / kAlignment * kAlignment;
-    void* memory = take(wanted);
-    if (!memory) {
+    block = take_block(capacity);
+    if (!block) {
       trim(0);
-      memory = take(wanted);
-      if (!memory) return nullptr;
+      block = take_block(capacity);
+      if (!block) return nullptr;
     }
     ++system_allocations_;
-    block = static_cast<Storage*>(memory);
-    block->data = static_cast<char*>(memory) + kAlignment;
     block->bytes = capacity;
+    block->device = source_.device;
   }
   block->users = 1;
   block->next = nullptr;
@@ -112,7 +136,7 @@ Storage* StoragePool::adopt(SharedBlock* shared) {
   if (shared->bytes > limit_ || live_ > limit_ - shared->bytes) return nullptr;
   Storage* block = static_cast<Storage*>(std::malloc(sizeof(Storage)));
   if (!block) return nullptr;
-  *block = Storage{shared->data, shared->bytes, 1, nullptr, shared, nullptr, 0, -1, false};
+  *block = Storage{shared->data, shared->bytes, 1, nullptr, shared, nullptr, 0, -1, false, kCpu};
   live_ += shared->bytes;
   if (live_ > peak_) peak_ = live_;
   return block;
@@ -132,7 +156,7 @@ void StoragePool::release(Storage* storage) {
   storage->next = free_[at];
   free_[at] = storage;
   cached_ += capacity;
-  if (cached_ > kCacheBytes) trim(kCacheBytes / 2);
+  if (cached_ > source_.cache) trim(source_.cache / 2);
 }
 
 void StoragePool::trim(size_t keep) {
@@ -142,7 +166,7 @@ void StoragePool::trim(size_t keep) {
       Storage* block = free_[at];
       free_[at] = block->next;
       cached_ -= block->bytes;
-      std::free(block);
+      give_back(block);
     }
   }
 }
