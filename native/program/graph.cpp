@@ -41,7 +41,7 @@ const char* Instruction::name() const {
 Graph::~Graph() {
   finish();
   for (Value& value : values)
-    if (value.kind == Value::Kind::external) engine_.pool().release(value.storage);
+    if (value.kind == Value::Kind::external) engine_.release(value.storage);
 }
 
 void Graph::finish() {
@@ -70,9 +70,10 @@ bool Graph::find_user(Value& value) {
 bool Graph::still_there(Value& value, bool* moved) {
   if (value.kind != Value::Kind::external || value.made_here) return true;
   Tensor* known = engine_.table().find(value.handle);
+  if (known && known->storage->device != value.storage->device) return false;
   if (known && known->storage != value.storage) {  // shared, or attached, since
-    engine_.pool().retain(known->storage);
-    engine_.pool().release(value.storage);
+    StoragePool::retain(known->storage);
+    engine_.release(value.storage);
     value.storage = known->storage;
     *moved = true;
     return true;
@@ -102,8 +103,9 @@ Operand Graph::materialised(const Recorded& source, const TensorView& layout, St
 }
 
 Storage* Graph::symbolic(size_t bytes, Value::Kind kind) {
-  Storage* storage = new (std::nothrow) Storage{
-      kNowhere, 0, 1, nullptr, nullptr, nullptr, 0, static_cast<int32_t>(values.size()), true};
+  Storage* storage = new (std::nothrow)
+      Storage{kNowhere, 0,     1, nullptr, nullptr, nullptr, 0, static_cast<int32_t>(values.size()),
+              true,     device};
   if (!storage) return nullptr;
   Value value;
   value.kind = kind;
@@ -143,7 +145,7 @@ Operand Graph::operand(const Recorded& tensor) {
   value.kind = Value::Kind::external;
   value.bytes = storage->bytes;
   value.storage = storage;
-  engine_.pool().retain(storage);
+  StoragePool::retain(storage);
   values.push_back(value);
   result.value = static_cast<int>(values.size()) - 1;
   return result;
@@ -174,7 +176,7 @@ Status Graph::symbolic_tensor(DType dtype, const Shape& shape, Operand* made, ui
   if (!storage) return engine_.error().set(Status::out_of_memory, "compile: no memory");
   view.data = storage->data;
   *made = operand({storage, view});
-  engine_.pool().retain(storage);
+  StoragePool::retain(storage);
   return engine_.add(storage, view, slot);
 }
 
@@ -220,7 +222,7 @@ Status Graph::op(const OpCall& call, const Recorded* in, Storage** result) {
   view.data = storage->data;
   i.out = operand({storage, view});
   TG_TRY(push(static_cast<Instruction&&>(i)));
-  engine_.pool().retain(storage);
+  StoragePool::retain(storage);
   *result = storage;
   return Status::ok;
 }

@@ -56,12 +56,10 @@ constexpr int kMaxInstructions = 1 << 16;
 
 class Graph final : public Recorder {
  public:
-  // `seed` and `stream`: where the random numbers of the recorded step begin.
-  Graph(Engine& engine, uint64_t seed, uint64_t stream)
-      : engine_(engine), seed_(seed), stream_(stream) {}
+  // Of a step on `on`. `seed` and `stream`: where the random numbers of the recorded step begin.
+  Graph(Engine& engine, uint8_t on, uint64_t seed, uint64_t stream)
+      : Recorder(on), engine_(engine), seed_(seed), stream_(stream) {}
   ~Graph();
-  Graph(const Graph&) = delete;
-  Graph& operator=(const Graph&) = delete;
 
   std::vector<Value> values;
   std::vector<Instruction> setup;  // run once, before the first step: see passes.h

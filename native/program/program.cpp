@@ -6,28 +6,11 @@
 #include <limits>
 #include <utility>
 
+#include "device_run.h"
+#include "numbers.h"
 #include "passes.h"
 
 namespace tg::program {
-
-namespace {
-
-constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
-
-// Element i of a dense float tensor.
-double number_at(const TensorView& view, int64_t i) {
-  if (view.dtype == DType::float64) return static_cast<const double*>(view.data)[i];
-  if (view.dtype == DType::float32)
-    return static_cast<double>(static_cast<const float*>(view.data)[i]);
-  const uint32_t bits = static_cast<uint32_t>(static_cast<const uint16_t*>(view.data)[i]) << 16;
-  float widened;
-  std::memcpy(&widened, &bits, sizeof widened);
-  return static_cast<double>(widened);
-}
-
-bool finite(double x) { return x - x == 0; }
-
-}  // namespace
 
 template <int kBlock>
 void* Program::scratch(void* owner, size_t bytes) {
@@ -48,8 +31,7 @@ Program::Program(Engine& engine, std::unique_ptr<Graph> graph)
   context_.operands = scratch<1>;
 }
 
-Status Program::make(Engine& engine, std::unique_ptr<Graph> graph,
-                     std::unique_ptr<Program>* made) {
+Status Program::make(Engine& engine, std::unique_ptr<Graph> graph, std::unique_ptr<Program>* made) {
   std::unique_ptr<Program> self(new (std::nothrow) Program(engine, std::move(graph)));
   if (!self) return engine.error().set(Status::out_of_memory, "compile: no memory");
   Graph& g = *self->graph_;
@@ -65,9 +47,12 @@ Status Program::make(Engine& engine, std::unique_ptr<Graph> graph,
     self->clips_ = self->clips_ || i.kind == Instruction::Kind::clip_norm;
   }
   const size_t bytes = self->plan_.bytes > 0 ? self->plan_.bytes : 1;
-  self->arena_ = engine.allocate(bytes);
-  if (!self->arena_) return engine.out_of_memory("compile", bytes);
+  DeviceState* state;
+  TG_TRY(engine.ready(g.device, &state));
+  self->arena_ = engine.allocate(*state, bytes);
+  if (!self->arena_) return engine.out_of_memory(*state, "compile", bytes);
   self->find_loss();
+  if (!state->is_cpu()) TG_TRY(self->open_device());
   TG_TRY(self->set_up());
   self->prepare();
   *made = std::move(self);
@@ -82,14 +67,15 @@ Status Program::set_up() {
     views_.clear();
     Call call = prepare(i);
     call.op.in = views_.data();
-    const Status status = run(i, call, none, &result);
+    const Status status = device_ ? record(i, call, false) : run(i, call, none, &result);
     if (status != Status::ok) return engine_.error().set(status, "%s", error_.message());
   }
   return Status::ok;
 }
 
 Program::~Program() {
-  if (arena_) engine_.pool().release(arena_);
+  device_.reset();  // waits for the device
+  if (arena_) engine_.release(arena_);
   for (Scratch& block : scratch_) std::free(block.data);
 }
 
@@ -117,6 +103,7 @@ int Program::prepare_chain(const Instruction& i) {
     chain->root = {root.op, chain->root_in.data(), static_cast<int>(root.in.size()),
                    resolved(root.out), root.attrs};
   }
+  uint32_t numbers = 0;
   for (size_t s = rooted; s < i.parts.size(); ++s) {
     const Instruction& part = i.parts[s];
     ChainStage stage = {};
@@ -131,7 +118,10 @@ int Program::prepare_chain(const Instruction& i) {
       for (size_t earlier = 0; earlier < s && o.value >= 0; ++earlier)
         if (i.parts[earlier].out.value == o.value)
           from = ~(rooted && earlier == 0 ? kMaxChain : static_cast<int>(earlier - rooted));
-      if (from >= 0) chain->operands.push_back(resolved(o));
+      if (from >= 0) {
+        if (o.value < 0) numbers |= 1u << from;
+        chain->operands.push_back(resolved(o));
+      }
       stage.in[k] = from;
     }
     const bool stored =
@@ -144,7 +134,8 @@ int Program::prepare_chain(const Instruction& i) {
                  chain->operands.data(),
                  static_cast<int>(chain->operands.size()),
                  chain->stages.data(),
-                 static_cast<int>(chain->stages.size())};
+                 static_cast<int>(chain->stages.size()),
+                 numbers};
   chains_.push_back(std::move(chain));
   return static_cast<int>(chains_.size()) - 1;
 }
@@ -155,7 +146,10 @@ Program::Call Program::prepare(const Instruction& i) {
             items_.size(),
             0,
             -1};
-  for (const Operand& o : i.in) views_.push_back(resolved(o));
+  for (size_t k = 0; k < i.in.size(); ++k) {
+    if (i.in[k].value < 0) call.op.numbers |= 1u << k;
+    views_.push_back(resolved(i.in[k]));
+  }
   if (i.kind == Instruction::Kind::op) call.op.out = resolved(i.out);
   if (i.kind == Instruction::Kind::chain) call.chain = prepare_chain(i);
   const TensorView* in = views_.data() + call.views;
@@ -183,16 +177,49 @@ void Program::prepare() {
   for (Call& call : calls_) call.op.in = views_.data() + call.views;
 }
 
-Status Program::check() {
+Status Program::check(bool want_norm, const std::vector<Source>& sources) {
   bool moved = false;
   for (Value& value : graph_->values)
     if (!graph_->still_there(value, &moved))
       return engine_.error().set(
           Status::disposed,
-          "a compiled function uses a tensor that was disposed of since it was compiled: keep "
-          "parameters and constants, or compile again");
+          "a compiled function uses a tensor that was disposed of, or moved to another device, "
+          "since "
+          "it was compiled: keep parameters and constants, or compile again");
   if (moved) prepare();
+  if (!device_) return Status::ok;
+  if (moved) device_->drop_graphs();
+  TG_TRY(prepare_sources(sources));
+  TG_TRY(record_graphs(false));
+  if (want_norm) TG_TRY(record_graphs(true));
+  return engine_.finish(device());  // what eager calls are about to write
+}
+
+Status Program::fill(size_t i, double handle) {
+  const Operand& input = graph_->inputs[i];
+  if (device_) return fill_on_device(i, handle);
+  return engine_.read(handle, input.view.dtype, address(input), input.view.bytes());
+}
+
+Status Program::gather(const std::vector<Source>& sources, const int32_t* order, int64_t step) {
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const TensorView& input = graph_->inputs[i].view;
+    const int64_t rows = input.shape[0];
+    if (rows == 0) continue;
+    const int32_t* row = order + step * rows;
+    if (device_) {
+      TG_TRY(gather_on_device(i, sources[i], row));
+      continue;
+    }
+    copy_rows(static_cast<char*>(address(graph_->inputs[i])), sources[i].rows, row, rows,
+              input.bytes() / static_cast<size_t>(rows));
+  }
   return Status::ok;
+}
+
+void copy_rows(char* to, const char* from, const int32_t* row, int64_t count, size_t bytes) {
+  for (int64_t r = 0; r < count; ++r, to += bytes)
+    std::memcpy(to, from + static_cast<size_t>(row[r]) * bytes, bytes);
 }
 
 TensorView Program::output(size_t i) const { return resolved(graph_->outputs[i]); }
@@ -220,10 +247,7 @@ Status Program::run(const Instruction& i, Call& call, const StepArguments& argum
       return backend.clip(&context_, in, static_cast<int>(i.in.size()), i.limit);
     case Instruction::Kind::clip_norm: {
       TG_TRY(backend.gradient_norm(&context_, items, call.n_items, &result->norm));
-      if (i.finite && !finite(result->norm))
-        return error_.set(Status::nonfinite,
-                          "clipGradNorm: the norm of the gradients is %g; nothing was changed",
-                          result->norm);
+      if (i.finite && !finite(result->norm)) return not_finite(result->norm);
       const double factor = clip_factor(result->norm, i.limit, i.finite);
       if (factor == 1) return Status::ok;
       return backend.scale(&context_, in, static_cast<int>(i.in.size()), factor);
@@ -241,6 +265,11 @@ Status Program::run(const Instruction& i, Call& call, const StepArguments& argum
   return Status::internal;
 }
 
+Status Program::not_finite(double norm) {
+  return error_.set(Status::nonfinite,
+                    "clipGradNorm: the norm of the gradients is %g; nothing was changed", norm);
+}
+
 Status Program::run_all(size_t from, size_t to, const StepArguments& arguments,
                         StepResult* result) {
   for (size_t k = from; k < to; ++k) TG_TRY(run(graph_->body[k], calls_[k], arguments, result));
@@ -249,6 +278,7 @@ Status Program::run_all(size_t from, size_t to, const StepArguments& arguments,
 
 Status Program::step(const StepArguments& arguments, StepResult* result) {
   *result = {kUnknown, kUnknown, false};
+  if (device_) return step_on_device(arguments, result);
   for (const Graph::StepNumber& n : graph_->step_numbers) {
     const double number = arguments.numbers[n.at];
     if (n.to.view.dtype == DType::float64)
@@ -257,11 +287,11 @@ Status Program::step(const StepArguments& arguments, StepResult* result) {
       *static_cast<float*>(address(n.to)) = static_cast<float>(number);
   }
   const bool guard = has_loss_ && arguments.on_nan != OnNaN::ignore;
-  if (guard) save_early_writes();
+  if (guard) TG_TRY(save_early_writes());
   Status status = run_all(0, loss_at_, arguments, result);
   if (has_loss_ && status == Status::ok) result->loss = number_at(output(0), 0);
   if (guard && status == Status::ok && !finite(result->loss)) {
-    restore_early_writes();
+    TG_TRY(restore_early_writes());
     if (arguments.on_nan == OnNaN::fail) return name_culprit(arguments);
     result->skipped = true;
     return Status::ok;
@@ -269,7 +299,7 @@ Status Program::step(const StepArguments& arguments, StepResult* result) {
   if (status == Status::ok)
     status = run_all(loss_at_, calls_.size(), arguments, result);
   else if (guard)
-    restore_early_writes();
+    (void)restore_early_writes();
   return status;
 }
 
@@ -290,65 +320,32 @@ void Program::find_loss() {
       const size_t v = static_cast<size_t>(o.value);
       if (g.values[v].kind != Value::Kind::external || saved[v]) return;
       saved[v] = true;
-      early_.push_back({v, std::vector<char>(g.values[v].bytes)});
+      early_.push_back({v, {}, nullptr});
+      if (graph_->device == kCpu) early_.back().bytes.resize(g.values[v].bytes);
     });
 }
 
-void Program::save_early_writes() {
-  for (Backup& b : early_)
-    std::memcpy(b.bytes.data(), graph_->values[b.value].storage->data, b.bytes.size());
-}
-
-void Program::restore_early_writes() {
-  for (const Backup& b : early_)
-    std::memcpy(graph_->values[b.value].storage->data, b.bytes.data(), b.bytes.size());
-}
-
-bool Program::has_nonfinite(const TensorView& view) {
-  int order[kMaxDims];
-  if (!is_float(view.dtype) || !view.dense(order)) return false;
-  const int64_t n = view.shape.count();
-  for (int64_t i = 0; i < n; ++i)
-    if (!finite(number_at(view, i))) return true;
-  return false;
-}
-
-// Runs the part before the loss again, looking at each result: inputs are still in place, and
-// nothing outside has changed.
-Status Program::name_culprit(const StepArguments& arguments) {
-  for (size_t i = 0; i < graph_->inputs.size(); ++i)
-    if (has_nonfinite(resolved(graph_->inputs[i])))
-      return error_.set(Status::nonfinite,
-                        "the loss is not finite: input %zu of the step contains NaN or infinity; "
-                        "no parameter was changed",
-                        i);
-  StepResult ignored;
-  for (size_t k = 0; k < loss_at_; ++k) {
-    const Instruction& i = graph_->body[k];
-    const Instruction* bad = nullptr;
-    const bool rooted = !i.parts.empty() && !is_elementwise(i.parts[0].op);
-    if (rooted) {  // on its own: what follows may be written over it
-      Chain& chain = *chains_[static_cast<size_t>(calls_[k].chain)];
-      TG_TRY(engine_.backend().run(&context_, &chain.root));
-      if (has_nonfinite(chain.root.out)) bad = &i.parts[0];
-    }
-    TG_TRY(run(i, calls_[k], arguments, &ignored));
-    for (const Instruction& part : i.parts)
-      if (!bad && !(rooted && &part == &i.parts[0]) &&
-          graph_->values[static_cast<size_t>(part.out.value)].kind != Value::Kind::passing &&
-          has_nonfinite(resolved(part.out)))
-        bad = &part;
-    if (i.kind == Instruction::Kind::op && has_nonfinite(resolved(i.out))) bad = &i;
-    if (!bad) continue;
-    restore_early_writes();
-    char shape[kShapeText];
-    return error_.set(Status::nonfinite,
-                      "the loss is not finite: %s was the first to give NaN or infinity, in its "
-                      "result %s; no parameter was changed",
-                      bad->name(), print(bad->out.view.shape, shape));
+// Copies between a value and its backup.
+Status Program::save_early_writes() {
+  for (Backup& b : early_) {
+    const void* from = graph_->values[b.value].storage->data;
+    if (device_)
+      TG_TRY(device_->copy(&error_, b.on_device->data, from, graph_->values[b.value].bytes));
+    else
+      std::memcpy(b.bytes.data(), from, b.bytes.size());
   }
-  restore_early_writes();
-  return error_.set(Status::nonfinite, "the loss is not finite; no parameter was changed");
+  return Status::ok;
+}
+
+Status Program::restore_early_writes() {
+  for (const Backup& b : early_) {
+    void* to = graph_->values[b.value].storage->data;
+    if (device_)
+      TG_TRY(device_->copy(&error_, to, b.on_device->data, graph_->values[b.value].bytes));
+    else
+      std::memcpy(to, b.bytes.data(), b.bytes.size());
+  }
+  return Status::ok;
 }
 
 }  // namespace tg::program

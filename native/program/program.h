@@ -26,24 +26,42 @@ struct StepResult {
   bool skipped;
 };
 
+// A contiguous tensor [n, …] to take rows from.
+struct Source {
+  Storage* storage;
+  const char* rows;
+  int64_t count;
+};
+
+// Copies `count` rows of `bytes` each.
+void copy_rows(char* to, const char* from, const int32_t* row, int64_t count, size_t bytes);
+
+struct DeviceRun;
+struct Segment;
+
 class Program {
  public:
   // Takes the graph, which has been recorded to its end; runs the passes and the constant part.
   // Messages are in the engine's error.
-  static Status make(Engine& engine, std::unique_ptr<Graph> graph,
-                     std::unique_ptr<Program>* made);
+  static Status make(Engine& engine, std::unique_ptr<Graph> graph, std::unique_ptr<Program>* made);
   ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // On the JavaScript thread, before steps are run: whether all that the program uses exists still;
-  // finds memory that has moved.
-  Status check();
+  // On the JavaScript thread, before steps are run with these arguments: whether all that the
+  // program uses exists still; finds memory that has moved.
+  Status check(bool want_norm, const std::vector<Source>& sources);
+  // On the JavaScript thread: copies a tensor of input i's dtype and shape into it, from wherever
+  // it is.
+  Status fill(size_t i, double handle);
+  // Any thread. Copies rows of the sources into the inputs: input i gets those of sources[i] that
+  // `order` names for this step, as many as it has.
+  Status gather(const std::vector<Source>& sources, const int32_t* order, int64_t step);
   // Any thread. The error is error()'s.
   Status step(const StepArguments& arguments, StepResult* result);
 
-  void* input(size_t i) const { return address(graph_->inputs[i]); }
-  // Output i as it lies in memory; valid until the next step.
+  uint8_t device() const { return graph_->device; }
+  // Output i as it lies in the device's memory; valid until the next step.
   TensorView output(size_t i) const;
   const Graph& graph() const { return *graph_; }
   const Plan& plan() const { return plan_; }
@@ -72,9 +90,11 @@ class Program {
     std::vector<ChainStage> stages;
     ChainCall call;
   };
+  // Where an early write's old value is kept: on the CPU in bytes.
   struct Backup {
     size_t value;
     std::vector<char> bytes;
+    Storage* on_device;
   };
 
   Program(Engine& engine, std::unique_ptr<Graph> graph);
@@ -87,10 +107,29 @@ class Program {
   Status run(const Instruction& i, Call& call, const StepArguments& arguments, StepResult* result);
   Status run_all(size_t from, size_t to, const StepArguments& arguments, StepResult* result);
   void find_loss();
-  void save_early_writes();
-  void restore_early_writes();
+  Status save_early_writes();
+  Status restore_early_writes();
   Status name_culprit(const StepArguments& arguments);
-  static bool has_nonfinite(const TensorView& view);
+  Status has_nonfinite(const TensorView& view, bool* result);
+  Status run_once(size_t k, const StepArguments& arguments);
+
+  // On a device other than the CPU: see device_run.h.
+  Status open_device();
+  Status record_graphs(bool want_norm);
+  Status record(const Instruction& i, Call& call, bool want_norm);
+  Status step_on_device(const StepArguments& arguments, StepResult* result);
+  Status send(const StepArguments& arguments);
+  Status fetch_loss();
+  double fetched_loss() const;
+  Status look(const Segment& segment, OnNaN on_nan, StepResult* result, bool* go_on);
+  Status gather_on_device(size_t i, const Source& source, const int32_t* rows);
+  // "the norm of the gradients is NaN": nothing was changed.
+  Status not_finite(double norm);
+  Status fill_on_device(size_t i, double handle);
+  Status prepare_sources(const std::vector<Source>& sources);
+  template <int kBlock>
+  static void* device_scratch(void* owner, size_t bytes);
+
   // Memory for kernels, of one of two kinds: see ExecContext.
   template <int kBlock>
   static void* scratch(void* owner, size_t bytes);
@@ -117,6 +156,7 @@ class Program {
     size_t bytes = 0;
   } scratch_[2];
   uint64_t allocations_ = 0;
+  std::unique_ptr<DeviceRun> device_;  // null on the CPU
 };
 
 }  // namespace tg::program

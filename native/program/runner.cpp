@@ -29,7 +29,7 @@ Status Runner::claim(Job&& job) {
   Engine& engine = program_->engine();
   if (claimed_)
     return engine.error().set(Status::busy, "this compiled function is running already: await it");
-  TG_TRY(program_->check());
+  TG_TRY(program_->check(job.want_norm, job.data));
   const std::vector<Value>& values = program_->graph().values;
   for (size_t v = 0; v < values.size(); ++v) {
     if (values[v].kind != Value::Kind::external) continue;
@@ -70,7 +70,7 @@ void Runner::release() {
   }
   for (const Source& source : job_.data) {
     --source.storage->readers;
-    program_->engine().pool().release(source.storage);
+    program_->engine().release(source.storage);
   }
   job_.data.clear();
   claimed_ = started_ = false;
@@ -129,32 +129,22 @@ void Runner::wait_while_paused() {
   parked_ = false;
 }
 
-// Copies the rows of a step's batch into the inputs.
-void Runner::gather(int64_t step) {
-  const std::vector<Operand>& inputs = program_->graph().inputs;
-  for (size_t i = 0; i < job_.data.size(); ++i) {
-    const int64_t rows = inputs[i].view.shape[0];
-    const size_t bytes = rows > 0 ? inputs[i].view.bytes() / static_cast<size_t>(rows) : 0;
-    const int32_t* order = job_.order.data() + step * rows;
-    char* to = static_cast<char*>(program_->input(i));
-    const char* from = job_.data[i].rows;
-    for (int64_t r = 0; r < rows; ++r, to += bytes)
-      std::memcpy(to, from + static_cast<size_t>(order[r]) * bytes, bytes);
-  }
+Status Runner::step(int64_t k, StepResult* result) {
+  const Graph& graph = program_->graph();
+  TG_TRY(program_->gather(job_.data, job_.order.data(), k));
+  const int64_t applied = outcome_.done - outcome_.skipped;
+  const StepArguments arguments{job_.numbers.data() + applied * graph.row, job_.seed,
+                                job_.stream + static_cast<uint64_t>(applied * graph.streams),
+                                job_.on_nan, job_.want_norm && k == job_.steps - 1};
+  return program_->step(arguments, result);
 }
 
 void Runner::work() {
-  const Graph& graph = program_->graph();
   for (int64_t k = 0; k < job_.steps; ++k) {
     wait_while_paused();
     if (abort_.load(std::memory_order_relaxed)) break;
-    if (!job_.data.empty()) gather(k);
-    const int64_t applied = outcome_.done - outcome_.skipped;
-    const StepArguments arguments{job_.numbers.data() + applied * graph.row, job_.seed,
-                                  job_.stream + static_cast<uint64_t>(applied * graph.streams),
-                                  job_.on_nan, job_.want_norm && k == job_.steps - 1};
     StepResult result;
-    outcome_.status = program_->step(arguments, &result);
+    outcome_.status = step(k, &result);
     if (outcome_.status != Status::ok) {
       std::snprintf(outcome_.message, sizeof outcome_.message, "%s", program_->error().message());
       break;

@@ -12,12 +12,6 @@
 
 namespace tg::program {
 
-// A contiguous tensor [n, …] to take rows from; its storage is retained for the job.
-struct Source {
-  Storage* storage;
-  const char* rows;
-};
-
 // A number of steps, and what they need.
 struct Job {
   int64_t steps = 1;
@@ -26,7 +20,7 @@ struct Job {
   OnNaN on_nan = OnNaN::ignore;
   bool want_norm = false;  // of the last step's gradients
   // Where batches come from: input i is filled with the rows of data[i] that `order` names, as many
-  // as it has, on and on. Empty: the inputs hold their values already.
+  // as it has, on and on. Empty: the inputs hold their values already. Storages are retained.
   std::vector<Source> data;
   std::vector<int32_t> order;
 };
@@ -69,7 +63,7 @@ class Runner final : public ProgramLock {
   Status claim(Job&& job);
   void release();
   void work();
-  void gather(int64_t step);
+  Status step(int64_t k, StepResult* result);
   void wait_while_paused();
   static void* main(void* self);
 
