@@ -8,7 +8,7 @@ import { data, losses, nn, optim, type Tensor } from 'tapegrad';
 import { CNN, CNN_FLAT, type Product, type Work } from './cases.js';
 import { measure, type Measurement, type Run } from './measure.js';
 
-function times(n: number, make: () => Tensor): void {
+export function times(n: number, make: () => Tensor): void {
   for (let i = 0; i < n; ++i) make().dispose();
 }
 

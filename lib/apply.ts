@@ -1,7 +1,9 @@
 // The one door to native ops: checks operands, brings them to one dtype, runs the kernel, records it.
+import { DEVICES, deviceCode, type Device } from './device.js';
 import { checkNumber, describe, wrongType, wrongValue } from './errors.js';
 import { MAILBOX, native } from './native.js';
 import { DTYPES, OPS, type AttrSpec, type DType, type OpSpec } from './schema.gen.js';
+import { isMixed, precisionOf } from './precision.js';
 import { Node, edgeOf, isGradEnabled } from './tape.js';
 import {
   adopt,
@@ -65,6 +67,14 @@ export function execute(code: number, x: readonly Operand[], numbers: readonly n
   adopt(out, handle);
   if (native.mailbox[MAILBOX.isView] && isTensor(a)) out.base = a.base ?? a;
   return out;
+}
+
+/** @internal As {@link execute}, for an op without inputs: on a device, or on that of a tensor. */
+export function generate(op: OpSpec, numbers: readonly number[], where: Device | Tensor): Tensor {
+  writeNumbers(numbers);
+  const out = blank();
+  const place = typeof where === 'string' ? deviceCode(where) : handleOf(where);
+  return adopt(out, native.generate(op.code, out, place, where));
 }
 
 const cast = (x: Tensor, dtype: DType): Tensor => apply(OPS.cast, [x], [DTYPES.indexOf(dtype)]);
@@ -217,13 +227,21 @@ function record(op: OpSpec, x: readonly Operand[], out: Tensor, numbers: readonl
   );
 }
 
+/** Operands in the precision in which autocast wants the op. What the tape replays is computed as it was. */
+function inPrecision(op: OpSpec, x: readonly Operand[]): readonly Operand[] {
+  const wanted = replaying === 0 ? precisionOf(op) : null;
+  if (wanted === null) return x;
+  const other = wanted === 'float32' ? 'bfloat16' : 'float32';
+  return x.map((v) => (isTensor(v) && v.dtype === other && !isDoomed(v) ? cast(v, wanted) : v));
+}
+
 /** @internal Runs an op on checked operands and records it if a gradient is wanted. */
 export function apply(
   op: OpSpec,
   operands: readonly Operand[],
   numbers: readonly number[] | null,
 ): Tensor {
-  const x = checkOperands(op, operands);
+  const x = checkOperands(op, isMixed() ? inPrecision(op, operands) : operands);
   const attrs = numbers ?? NONE;
   const out = execute(op.code, x, attrs);
   if (isGradEnabled() && wantsGrad(x) && isFloat(out.dtype)) record(op, x, out, attrs);
@@ -243,6 +261,18 @@ export function applyList(
   const out = blank();
   adopt(out, native.runList(op.code, out, x, Float64Array.from(x, handleOf)));
   if (isGradEnabled() && wantsGrad(x) && isFloat(out.dtype)) record(op, x, out, attrs);
+  return out;
+}
+
+/** Not in the schema: no kernel runs. */
+const TO: OpSpec = { kind: 'internal', name: 'to', code: -1, inputs: ['x'], attrs: [] };
+
+/** @internal A copy on a device; its gradient comes back to the device of x. */
+export function toDevice(x: Tensor, device: Device): Tensor {
+  if (replaying === 0 && isDoomed(x)) throw disposed('to', 'x');
+  const out = blank();
+  adopt(out, native.toDevice(out, x, handleOf(x), deviceCode(device)));
+  if (isGradEnabled() && x.requiresGrad) record(TO, [x], out, [DEVICES.indexOf(x.device)]);
   return out;
 }
 

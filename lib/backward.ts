@@ -1,7 +1,7 @@
 // Backpropagation: walks the recorded graph from the end to its leaves, in the reverse of the order in
 // which it was recorded. At a node the gradients from all who used its result have been summed before its
 // rule is applied. Cost: a small constant times the forward pass.
-import { apply, execute, replay } from './apply.js';
+import { apply, execute, generate, replay } from './apply.js';
 import { stateLike, zerosLike } from './create.js';
 import { TapegradError, checkKeys, wrongType } from './errors.js';
 import { native } from './native.js';
@@ -133,7 +133,7 @@ function seed(op: string, root: Tensor, gradient: Tensor | undefined): Slot {
       `${op}: only a scalar has a gradient by itself, and the shape is [${shape.join(', ')}]; reduce it with sum() or mean(), or pass { gradient }`,
     );
   return {
-    value: execute(OPS.full.code, [], [shape.length, ...shape, DTYPES.indexOf(root.dtype), 1]),
+    value: generate(OPS.full, [shape.length, ...shape, DTYPES.indexOf(root.dtype), 1], root),
     owned: true,
   };
 }

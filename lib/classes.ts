@@ -1,6 +1,6 @@
 // What losses over classes share: rows of scores, class indices with weights and exceptions, and checks of
 // values. No loss is computed here.
-import { apply } from './apply.js';
+import { apply, generate } from './apply.js';
 import { checkNumber, wrongType } from './errors.js';
 import { isRecording } from './recording.js';
 import { DTYPES, OPS } from './schema.gen.js';
@@ -73,12 +73,12 @@ export function readTargets(
   const kept =
     ignoreIndex === undefined || ignoreIndex !== (ignoreIndex | 0)
       ? null
-      : apply(OPS.notEqual, [given, apply(OPS.full, [], [1, 1, INT32, ignoreIndex])], null);
+      : apply(OPS.notEqual, [given, generate(OPS.full, [1, 1, INT32, ignoreIndex], t)], null);
   // Looked up in 0 … classes - 1, so that an index out of range is refused where there were no values to check.
   const ids = apply(
     OPS.indexSelect,
     [
-      apply(OPS.arange, [], [classes, INT32, 0, 1]),
+      generate(OPS.arange, [classes, INT32, 0, 1], t),
       kept ? apply(OPS.where, [kept, given, 0], null) : given,
     ],
     [0],
@@ -98,7 +98,7 @@ export function pick(op: string, { x, n, classes }: Rows, ids: Tensor): Tensor {
     throw new RangeError(
       `${op}: [${n}, ${classes}] has too many elements, at most 2147483647 are possible`,
     );
-  const starts = apply(OPS.arange, [], [n, INT32, 0, classes]);
+  const starts = generate(OPS.arange, [n, INT32, 0, classes], ids);
   const index = apply(OPS.add, [ids, starts], null);
   return apply(OPS.indexSelect, [apply(OPS.reshape, [x], [1, n * classes]), index], [0]);
 }
@@ -106,7 +106,7 @@ export function pick(op: string, { x, n, classes }: Rows, ids: Tensor): Tensor {
 /** @internal A bool [n, classes] that is true at [i, ids[i]]. */
 export function oneHot(ids: Tensor, classes: number): Tensor {
   const [n] = shapeOf(ids) as [number];
-  const columns = apply(OPS.arange, [], [classes, INT32, 0, 1]);
+  const columns = generate(OPS.arange, [classes, INT32, 0, 1], ids);
   return apply(OPS.equal, [apply(OPS.reshape, [ids], [2, n, 1]), columns], null);
 }
 

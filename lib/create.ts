@@ -1,5 +1,6 @@
 // Making tensors from data and from rules.
-import { execute, apply, dtypeCode } from './apply.js';
+import { execute, dtypeCode, generate, toDevice } from './apply.js';
+import { checkDevice, deviceCode, type Device } from './device.js';
 import { checkNumber, describe, wrongType } from './errors.js';
 import { MAILBOX, native, type DataArray, type StoredArray } from './native.js';
 import { OPS, type DType } from './schema.gen.js';
@@ -8,7 +9,8 @@ import { adopt, blank, checkTensor, handleOf, shapeOf, type Tensor } from './ten
 export interface TensorOptions {
   /** float32 unless told, or the data's own type. */
   dtype?: DType;
-  device?: 'cpu';
+  /** The default device unless told: see setDefaultDevice. */
+  device?: Device;
   /** Whether backward passes compute a gradient for it. */
   requiresGrad?: boolean;
 }
@@ -17,6 +19,9 @@ export type NestedNumbers = number | boolean | readonly NestedNumbers[];
 export type TensorData =
   NestedNumbers | DataArray | Int8Array | Int16Array | Uint16Array | Uint8ClampedArray;
 
+/** Options that were checked: the device is known. */
+export type CheckedOptions = TensorOptions & { device: Device };
+
 const KNOWN = new Set(['dtype', 'device', 'requiresGrad']);
 
 /** @internal Checks creation options; `more` names those that one function adds. */
@@ -24,8 +29,8 @@ export function checkOptions(
   op: string,
   options: unknown,
   more: readonly string[] = [],
-): TensorOptions {
-  if (options === undefined) return {};
+): CheckedOptions {
+  if (options === undefined) return { device: checkDevice(op, undefined) };
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw wrongType(op, 'options', 'an object', options);
   for (const name of Object.keys(options))
@@ -33,15 +38,12 @@ export function checkOptions(
       throw new TypeError(
         `${op}: unknown option ${JSON.stringify(name)}; known: ${[...KNOWN, ...more].join(', ')}`,
       );
-  const { device } = options as { device?: unknown };
-  if (device !== undefined && device !== 'cpu')
-    throw wrongType(op, 'device', "'cpu' (no other device is available)", device);
   // A copy: getters run once, and before anything is made.
   const given: Record<string, unknown> = {};
   for (const name of [...KNOWN, ...more]) given[name] = (options as Record<string, unknown>)[name];
   if (given['requiresGrad'] !== undefined && typeof given['requiresGrad'] !== 'boolean')
     throw wrongType(op, 'requiresGrad', 'a boolean', given['requiresGrad']);
-  return given;
+  return { ...given, device: checkDevice(op, given['device']) };
 }
 
 /** @internal Applies requiresGrad to a fresh tensor. */
@@ -171,7 +173,7 @@ export function tensor(
   data: TensorData,
   options?: TensorOptions & { shape?: readonly number[] },
 ): Tensor {
-  const given = checkOptions('tensor', options, ['shape']) as TensorOptions & {
+  const given = checkOptions('tensor', options, ['shape']) as CheckedOptions & {
     shape?: readonly number[];
   };
   let values: DataArray;
@@ -199,12 +201,16 @@ export function tensor(
   }
   if (given.shape !== undefined) shape = checkShape('tensor', given.shape);
   if (dtype === 'bfloat16') {
-    const wide = fromData(values, shape, 'float64');
+    // Rounded where all devices round alike.
+    const wide = fromData(values, shape, 'float64', 'cpu');
     const rounded = execute(OPS.cast.code, [wide], [dtypeCode('tensor', dtype)]);
     wide.dispose();
-    return finish(rounded, given);
+    if (given.device === 'cpu') return finish(rounded, given);
+    const there = toDevice(rounded, given.device);
+    rounded.dispose();
+    return finish(there, given);
   }
-  return finish(fromData(values, shape, dtype), given);
+  return finish(fromData(values, shape, dtype, given.device), given);
 }
 
 /** @internal As {@link tensor}, for another function's argument: its errors name that. */
@@ -227,19 +233,24 @@ export function tensorFor(
  * @internal A tensor of an array of its dtype (bfloat16: a Uint16Array of bits) that nobody else has seen, so
  * that no copy is needed first.
  */
-export function fromData(values: StoredArray, shape: readonly number[], dtype: DType): Tensor {
+export function fromData(
+  values: StoredArray,
+  shape: readonly number[],
+  dtype: DType,
+  device: Device,
+): Tensor {
   const box = native.mailbox;
   box[MAILBOX.attrs] = shape.length;
   shape.forEach((d, i) => (box[MAILBOX.attrs + 1 + i] = d));
   const t = blank();
-  return adopt(t, native.fromData(t, dtypeCode('tensor', dtype), values));
+  return adopt(t, native.fromData(t, dtypeCode('tensor', dtype), values, deviceCode(device)));
 }
 
 function filled(op: string, shape: unknown, value: number, options: unknown): Tensor {
   const given = checkOptions(op, options);
   const sizes = checkShape(op, shape);
   const numbers = [sizes.length, ...sizes, dtypeCode(op, given.dtype ?? 'float32'), value];
-  return finish(execute(OPS.full.code, [], numbers), given);
+  return finish(generate(OPS.full, numbers, given.device), given);
 }
 
 /** A tensor of zeros. @throws TypeError, RangeError for a bad shape or option */
@@ -254,14 +265,18 @@ export function full(shape: readonly number[], value: number, options?: TensorOp
   return filled('full', shape, value, options);
 }
 const like = (op: string, x: Tensor, value: number, options: TensorOptions | undefined): Tensor =>
-  filled(op, shapeOf(checkTensor(op, 'x', x)), value, { dtype: x.dtype, ...options });
-/** Zeros with the shape and dtype of another tensor. */
+  filled(op, shapeOf(checkTensor(op, 'x', x)), value, {
+    dtype: x.dtype,
+    device: x.device,
+    ...options,
+  });
+/** Zeros with the shape, dtype and device of another tensor. */
 export const zerosLike = (x: Tensor, options?: TensorOptions): Tensor =>
   like('zerosLike', x, 0, options);
-/** Ones with the shape and dtype of another tensor. */
+/** Ones with the shape, dtype and device of another tensor. */
 export const onesLike = (x: Tensor, options?: TensorOptions): Tensor =>
   like('onesLike', x, 1, options);
-/** One value, with the shape and dtype of another tensor. */
+/** One value, with the shape, dtype and device of another tensor. */
 export function fullLike(x: Tensor, value: number, options?: TensorOptions): Tensor {
   if (typeof value !== 'number') throw wrongType('fullLike', 'value', 'a number', value);
   return like('fullLike', x, value, options);
@@ -287,10 +302,10 @@ export function arange(start: number, end?: number, step = 1, options?: TensorOp
   const whole = [from, to, step].every(Number.isInteger);
   const dtype = given.dtype ?? (whole ? 'int32' : 'float32');
   return finish(
-    execute(
-      OPS.arange.code,
-      [],
+    generate(
+      OPS.arange,
       [Math.ceil((to - from) / step), dtypeCode('arange', dtype), from, step],
+      given.device,
     ),
     given,
   );
@@ -309,10 +324,10 @@ export function linspace(
   checkNumber('linspace', 'count', count, { min: 0, max: 2 ** 48, integer: true });
   const step = count > 1 ? (end - start) / (count - 1) : 0;
   return finish(
-    execute(
-      OPS.arange.code,
-      [],
+    generate(
+      OPS.arange,
       [count, dtypeCode('linspace', given.dtype ?? 'float32'), start, step],
+      given.device,
     ),
     given,
   );
@@ -324,11 +339,7 @@ export function eye(rows: number, columns = rows, options?: TensorOptions): Tens
   checkNumber('eye', 'rows', rows, { min: 0, integer: true });
   checkNumber('eye', 'columns', columns, { min: 0, integer: true });
   return finish(
-    execute(OPS.eye.code, [], [rows, columns, dtypeCode('eye', given.dtype ?? 'float32')]),
+    generate(OPS.eye, [rows, columns, dtypeCode('eye', given.dtype ?? 'float32')], given.device),
     given,
   );
 }
-
-/** @internal A 0-d tensor. */
-export const scalar = (value: number, dtype: DType): Tensor =>
-  apply(OPS.full, [], [0, dtypeCode('scalar', dtype), value]);

@@ -37,6 +37,14 @@ export { compile } from './compile/index.js';
 export type * from './compile/index.js';
 export { fit, loadCheckpoint, saveCheckpoint } from './fit/index.js';
 export type * from './fit/index.js';
+export {
+  cuda,
+  getDefaultDevice,
+  setDefaultDevice,
+  type CudaDevice,
+  type CudaDiagnosis,
+  type Device,
+} from './device.js';
 export * as data from './data/index.js';
 export { trainTestSplit } from './data/split.js';
 export { TapegradError } from './errors.js';
@@ -51,6 +59,7 @@ export {
 export * as io from './io/index.js';
 export { batchNorm, dropout, embedding, maxout, type BatchNormOptions } from './layers.js';
 export * as losses from './losses.js';
+export { autocast, type Precision } from './precision.js';
 export { isa, memory, numThreads, setNumThreads, type MemoryInfo } from './memory.js';
 export * as metrics from './metrics/index.js';
 export type { NestedArray } from './methods.js';

@@ -219,7 +219,11 @@ export function rankingHinge(
   const pairs = pairsOf(ranks, query);
   return tidy(() => {
     const [better, worse] = pairs.map((list) =>
-      apply(OPS.indexSelect, [x, fromData(Int32Array.from(list), [list.length], 'int32')], [0]),
+      apply(
+        OPS.indexSelect,
+        [x, fromData(Int32Array.from(list), [list.length], 'int32', x.device)],
+        [0],
+      ),
     ) as [Tensor, Tensor];
     const losses = apply(OPS.pairwiseHinge, [better, worse], [margin]);
     return reduce(losses, reduction === 'mean' && pairs[0].length === 0 ? 'sum' : reduction);

@@ -1,5 +1,6 @@
 // What the native side holds, and how much it may.
-import { checkNumber } from './errors.js';
+import { checkDevice, deviceCode, type Device } from './device.js';
+import { checkKeys, checkNumber } from './errors.js';
 import { native } from './native.js';
 
 export interface MemoryInfo {
@@ -17,20 +18,32 @@ export interface MemoryInfo {
   systemAllocations: number;
 }
 
-/** Counts of this environment (the main thread or a worker). `memory.limit` reads and sets the byte budget. */
+/**
+ * Counts of this environment (the main thread or a worker), of the CPU's memory unless told. `memory.limit` reads and
+ * sets the CPU's byte budget; that of CUDA is `cuda.memoryLimit`.
+ * @throws TapegradError TG_DEVICE if the device cannot be used
+ */
 export const memory: {
-  (): MemoryInfo;
+  (options?: { device?: Device }): MemoryInfo;
   /** Byte budget of this environment: three quarters of the machine's or container's memory unless told. */
   limit: number;
-} = Object.defineProperty(() => native.memory(), 'limit', {
-  get: () => native.memory().limit,
-  set(bytes: unknown) {
-    native.setMemoryLimit(
-      checkNumber('memory.limit', 'the limit', bytes, { min: 0, integer: true }),
-    );
+} = Object.defineProperty(
+  (options?: { device?: Device }) => {
+    const { device = 'cpu' } = checkKeys('memory', options, ['device']);
+    return native.memory(deviceCode(checkDevice('memory', device)));
   },
-  enumerable: true,
-}) as never;
+  'limit',
+  {
+    get: () => native.memory(deviceCode('cpu')).limit,
+    set(bytes: unknown) {
+      native.setMemoryLimit(
+        checkNumber('memory.limit', 'the limit', bytes, { min: 0, integer: true }),
+        deviceCode('cpu'),
+      );
+    },
+    enumerable: true,
+  },
+) as never;
 
 /** Kernels' threads, the calling one included; TAPEGRAD_NUM_THREADS or the number of cores unless told. */
 export const numThreads = (): number => native.state().threads;

@@ -1,6 +1,7 @@
 // Puts the ops onto Tensor as methods. Each is the function of the same name with `this` first.
 import { inspect } from 'node:util';
 import { backward, type BackwardOptions } from './backward.js';
+import type { Device } from './device.js';
 import { generatedMethods } from './methods.gen.js';
 import * as ops from './ops.js';
 import { toText } from './print.js';
@@ -32,7 +33,7 @@ declare module './tensor.js' {
     /** The same memory outside the graph. */
     detach(): Tensor;
     /** The same numbers in another dtype. */
-    to(target: DType | { dtype?: DType; device?: 'cpu' } | 'cpu'): Tensor;
+    to(target: DType | Device | { dtype?: DType; device?: Device }): Tensor;
     /** Overwrites the elements in place. */
     copyFrom(source: Tensor): Tensor;
     /** The elements as nested arrays; a number (or boolean) for a scalar. */
@@ -85,7 +86,7 @@ const written = {
   detach(this: Tensor) {
     return ops.detach(this);
   },
-  to(this: Tensor, target: DType | { dtype?: DType; device?: 'cpu' } | 'cpu') {
+  to(this: Tensor, target: DType | Device | { dtype?: DType; device?: Device }) {
     return ops.to(this, target);
   },
   copyFrom(this: Tensor, source: Tensor) {

@@ -25,6 +25,21 @@ export interface NativeCounters {
   scratchBytes: number;
 }
 
+/** What `diagnose` finds; native/core/device_library.h says more. */
+export interface NativeDiagnosis {
+  /** Why CUDA cannot be used; empty if it can. */
+  reason: string;
+  paths: { path: string; reason: string }[];
+  devices: {
+    name: string;
+    capability: number;
+    memory: number;
+    multiprocessors: number;
+    driver: number;
+    runtime: number;
+  }[];
+}
+
 export interface NativeTrace {
   isa: string;
   kernel: string;
@@ -63,6 +78,8 @@ export interface Native {
   /** Attributes travel in, shapes travel out: see MAILBOX. */
   readonly mailbox: Float64Array;
   run(op: number, owner: object, alive: unknown, a?: number, b?: number): Handle;
+  /** An op without inputs; `where`: a device, or a tensor on it. */
+  generate(op: number, owner: object, where: number, alive: unknown): Handle;
   runList(op: number, owner: object, alive: unknown, handles: Float64Array): Handle;
   optimize(rule: number, handles: Float64Array, numbers: Float64Array, alive: unknown): void;
   gradientNorm(handles: Float64Array, alive: unknown): number;
@@ -71,7 +88,12 @@ export interface Native {
   clip(handles: Float64Array, limit: number, alive: unknown): void;
   assign(handle: Handle, source: Handle, alive: unknown): void;
   accumulate(handle: Handle, source: Handle, alive: unknown): void;
-  fromData(owner: object, dtype: number, data: StoredArray): Handle;
+  fromData(owner: object, dtype: number, data: StoredArray, device: number): Handle;
+  toDevice(owner: object, alive: unknown, handle: Handle, device: number): Handle;
+  /** In place: views go with it. */
+  moveTo(handle: Handle, device: number, alive: unknown): void;
+  /** 0 if the tensor is gone. */
+  deviceOf(handle: Handle): number;
   zerosLike(owner: object, alive: unknown, handle: Handle): Handle;
   /** Copies several tensors, those of one running program between the same two of its steps; `made` takes the handles. */
   cloneAll(owners: object[], handles: Float64Array, made: Float64Array, alive: unknown): void;
@@ -83,8 +105,15 @@ export interface Native {
   dispose(handle: Handle): boolean;
   alive(handle: Handle): boolean;
   sweep(): number;
+  openDevice(device: number): void;
+  diagnose(): NativeDiagnosis;
+  synchronize(device: number): void;
+  readsListen(callback: (id: number) => void): void;
+  /** A copy as elements of this dtype, begun; readTake gives it once the listener got its number. */
+  readLater(handle: Handle, dtype: number): number;
+  readTake(id: number, data: DataArray): void;
   programsListen(callback: (id: number) => void): void;
-  traceBegin(seed: number, stream: number): void;
+  traceBegin(seed: number, stream: number, device: number): void;
   /** Dtype and shape are in the mailbox: count, sizes, dtype. */
   traceInput(owner: object): Handle;
   /** A number without dimensions that each step takes from its row. */
@@ -109,12 +138,12 @@ export interface Native {
   programDispose(id: number): void;
   programDescribe(id: number, recorded: number): string;
   programFacts(id: number): NativeProgramFacts;
-  memory(): NativeMemory;
-  setMemoryLimit(bytes: number): void;
-  resetPeak(): void;
+  memory(device: number): NativeMemory;
+  setMemoryLimit(bytes: number, device: number): void;
+  resetPeak(device: number): void;
   setThreads(count: number): void;
   state(): { isa: string; isas: string; threads: number };
-  trace(): NativeTrace;
+  trace(device: number): NativeTrace;
   counters(): NativeCounters;
   schema(): string;
 }

@@ -1,6 +1,7 @@
 // Ops that are made of others, or choose among them.
-import { apply, applyList } from './apply.js';
-import { checkKeys, checkNumber, describe, wrongType } from './errors.js';
+import { apply, applyList, toDevice } from './apply.js';
+import { checkDevice, type Device } from './device.js';
+import { checkKeys, checkNumber, wrongType } from './errors.js';
 import {
   pow as power,
   rsqrt,
@@ -128,21 +129,27 @@ export function detach(x: Tensor): Tensor {
   return noGrad(() => apply(OPS.reshape, [x], [shapeOf(x).length, ...shapeOf(x)]));
 }
 
-/** The same numbers in another dtype (itself, if it has that dtype). */
-export function to(x: Tensor, target: DType | { dtype?: DType; device?: 'cpu' } | 'cpu'): Tensor {
+/**
+ * The same numbers in another dtype, on another device, or both; itself, if nothing is to change. The gradient comes
+ * back in the dtype and to the device of x.
+ * @throws TapegradError TG_DEVICE if the device cannot be used; TypeError
+ */
+export function to(x: Tensor, target: DType | Device | { dtype?: DType; device?: Device }): Tensor {
   checkTensor('to', 'x', x);
   const options: { dtype?: unknown; device?: unknown } =
-    typeof target === 'string' ? (target === 'cpu' ? {} : { dtype: target }) : target;
-  if (typeof options !== 'object' || options === null)
-    throw wrongType('to', 'the target', 'a dtype or an options object', target);
-  if (options.device !== undefined && options.device !== 'cpu')
-    throw new RangeError(
-      `to: device ${describe(options.device)} is not available; this build has 'cpu'`,
-    );
-  if (options.dtype === undefined || options.dtype === x.dtype) return x;
-  const code = DTYPES.indexOf(options.dtype as DType);
-  if (code < 0) throw wrongType('to', 'dtype', `one of ${DTYPES.join(', ')}`, options.dtype);
-  return apply(OPS.cast, [x], [code]);
+    typeof target !== 'string'
+      ? target
+      : target === 'cpu' || target === 'cuda'
+        ? { device: target }
+        : { dtype: target };
+  if (typeof options !== 'object' || (options as unknown) === null)
+    throw wrongType('to', 'the target', 'a dtype, a device or an options object', target);
+  const { dtype, device = x.device } = options;
+  const place = checkDevice('to', device);
+  const code = DTYPES.indexOf((dtype ?? x.dtype) as DType);
+  if (code < 0) throw wrongType('to', 'dtype', `one of ${DTYPES.join(', ')}`, dtype);
+  const moved = place === x.device ? x : toDevice(x, place);
+  return DTYPES[code] === x.dtype ? moved : apply(OPS.cast, [moved], [code]);
 }
 
 /**

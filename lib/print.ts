@@ -73,7 +73,7 @@ function layout(
   return block(0, 'tensor('.length);
 }
 
-/** The tensor as text: values (four digits), and dtype, requiresGrad where they are not the default. */
+/** The tensor as text: values (four digits), and dtype, device, requiresGrad where they are not the default. */
 export function toText(x: Tensor): string {
   if (!isTensor(x)) throw wrongType('toString', 'this', 'a Tensor', x);
   if (isDoomed(x) || !native.alive(handleOf(x))) return 'tensor(<disposed>)';
@@ -81,6 +81,7 @@ export function toText(x: Tensor): string {
   const suffix = [
     ...(x.size === 0 && shape.length > 1 ? [`shape=[${shape.join(', ')}]`] : []),
     ...(x.dtype === 'float32' ? [] : [`dtype=${x.dtype}`]),
+    ...(x.device === 'cpu' ? [] : [`device=${x.device}`]),
     ...(x.node ? [`grad=<${x.node.op.name}>`] : x.requiresGrad ? ['requiresGrad=true'] : []),
   ];
   const body = noGrad(() =>

@@ -1,7 +1,13 @@
 // Random tensors. Philox4x32-10 (Salmon et al. 2011): every number is a function of (seed, stream,
 // position), so the same seed gives the same numbers on every machine and with any number of threads.
-import { dtypeCode, execute } from './apply.js';
-import { checkOptions, checkShape, finish, type TensorOptions } from './create.js';
+import { dtypeCode, generate } from './apply.js';
+import {
+  checkOptions,
+  checkShape,
+  finish,
+  type CheckedOptions,
+  type TensorOptions,
+} from './create.js';
 import { TapegradError, checkNumber, wrongType } from './errors.js';
 import { isRecording } from './recording.js';
 import { OPS, type OpSpec } from './schema.gen.js';
@@ -58,12 +64,12 @@ function random(
   shape: unknown,
   a: number,
   b: number,
-  options: TensorOptions,
+  options: CheckedOptions,
 ): Tensor {
   const sizes = checkShape(op, shape);
   const dtype = dtypeCode(op, options.dtype ?? (spec.name === 'randint' ? 'int32' : 'float32'));
   return finish(
-    execute(spec.code, [], [sizes.length, ...sizes, dtype, a, b, ...nextKey()]),
+    generate(spec, [sizes.length, ...sizes, dtype, a, b, ...nextKey()], options.device),
     options,
   );
 }
@@ -73,7 +79,7 @@ export function rand(
   shape: readonly number[],
   options?: TensorOptions & { low?: number; high?: number },
 ): Tensor {
-  const given = checkOptions('rand', options, ['low', 'high']) as TensorOptions & {
+  const given = checkOptions('rand', options, ['low', 'high']) as CheckedOptions & {
     low?: number;
     high?: number;
   };
@@ -87,7 +93,7 @@ export function randn(
   shape: readonly number[],
   options?: TensorOptions & { mean?: number; deviation?: number },
 ): Tensor {
-  const given = checkOptions('randn', options, ['mean', 'deviation']) as TensorOptions & {
+  const given = checkOptions('randn', options, ['mean', 'deviation']) as CheckedOptions & {
     mean?: number;
     deviation?: number;
   };
@@ -111,7 +117,8 @@ export function randint(
 
 /** @internal n uniform float64 numbers in [0, 1), a function of the key alone; the first m are those of any n ≥ m. */
 export function uniforms(n: number, key: readonly [seed: number, stream: number]): Float64Array {
-  const draws = execute(OPS.uniform.code, [], [1, n, dtypeCode('rand', 'float64'), 0, 1, ...key]);
+  const numbers = [1, n, dtypeCode('rand', 'float64'), 0, 1, ...key];
+  const draws = generate(OPS.uniform, numbers, 'cpu');
   const u = draws.dataSync() as Float64Array;
   draws.dispose();
   return u;

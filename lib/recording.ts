@@ -1,5 +1,6 @@
 // What takes part while a function is being compiled: who counts steps, what differs from step to step, on
 // what the recorded code depends. Native code records the calls themselves. No ops are run here.
+import { deviceCode, onDevice, type Device } from './device.js';
 import { TapegradError } from './errors.js';
 import { native } from './native.js';
 import { DTYPES } from './schema.gen.js';
@@ -105,10 +106,11 @@ export function stepNumber(
 }
 
 /**
- * @internal Records what fn calls.
+ * @internal Records what fn calls. Tensors that it makes are on the device.
  * @returns fn's result and the recording; native code is still waiting for `traceEnd`.
  */
 export function record<T>(
+  device: Device,
   seed: number,
   stream: number,
   fn: () => T,
@@ -118,10 +120,10 @@ export function record<T>(
       'TG_TRACE',
       'compile: a compiled function was called inside one that is being compiled; call the plain function there',
     );
-  native.traceBegin(seed, stream);
+  native.traceBegin(seed, stream, deviceCode(device));
   const made = (current = new Recording());
   try {
-    return { result: fn(), made };
+    return { result: onDevice(device, fn), made };
   } catch (error) {
     native.traceEnd();
     made.abandon();

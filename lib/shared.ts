@@ -109,7 +109,7 @@ export function attach(token: SharedToken, into?: SharedSource): Record<string, 
   };
   try {
     for (const [name, { id, dtype, shape, requiresGrad }] of entries) {
-      const t = zeros(shape, { dtype });
+      const t = zeros(shape, { dtype, device: 'cpu' });
       made[name] = t;
       native.attach(handleOf(t), id);
       t.requiresGrad = requiresGrad;

@@ -1,5 +1,6 @@
 // A tree of classes for the structured hinge: distances between its leaves, and the paths that lead to them.
 import { fromData } from './create.js';
+import { getDefaultDevice } from './device.js';
 import { checkNumber, wrongType } from './errors.js';
 import type { Tensor } from './tensor.js';
 
@@ -46,6 +47,7 @@ export function taxonomy(parents: readonly number[]): Taxonomy {
     return path.reverse();
   });
   const k = leaves.length;
+  const device = getDefaultDevice();
   const distance = new Float32Array(k * k);
   const on = new Float32Array(parent.length * k);
   paths.forEach((a, i) => {
@@ -58,7 +60,7 @@ export function taxonomy(parents: readonly number[]): Taxonomy {
   });
   return {
     leaves,
-    distance: fromData(distance, [k, k], 'float32'),
-    paths: fromData(on, [parent.length, k], 'float32'),
+    distance: fromData(distance, [k, k], 'float32', device),
+    paths: fromData(on, [parent.length, k], 'float32', device),
   };
 }

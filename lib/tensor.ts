@@ -1,4 +1,5 @@
 // The tensor: a native handle with a shape and a dtype, and the rules of its lifetime. No ops here.
+import { deviceOf, type Device } from './device.js';
 import { TapegradError, describe, wrongType } from './errors.js';
 import { MAILBOX, native, type DataArray, type Handle, type StoredArray } from './native.js';
 import { DTYPES, type DType } from './schema.gen.js';
@@ -52,10 +53,10 @@ export class Tensor {
     if (!access.is(this)) throw foreign('dtype', this);
     return this.#dtype;
   }
-  /** Where the memory is. */
-  get device(): 'cpu' {
+  /** Where the memory is; 'cpu' if it is gone. */
+  get device(): Device {
     if (!access.is(this)) throw foreign('device', this);
-    return 'cpu';
+    return deviceOf(this.#handle);
   }
   /** Number of axes. */
   get ndim(): number {
@@ -124,10 +125,23 @@ export class Tensor {
     native.read(this.#handle, data);
     return data;
   }
-  /** As {@link dataSync}, behind a promise, so that code is ready for devices that answer later. */
+  /**
+   * As {@link dataSync}, behind a promise: what is on a device is copied while JavaScript goes on. The values are
+   * those of now, whatever becomes of the tensor meanwhile.
+   */
   data(): Promise<DataArray> {
-    return new Promise((resolve) => {
-      resolve(this.dataSync());
+    return new Promise((resolve, reject) => {
+      if (!access.is(this)) throw foreign('data', this);
+      if (this.isDisposed) throw disposed('data', 'this tensor');
+      if (deviceOf(this.#handle) === 'cpu') {
+        resolve(this.dataSync());
+        return;
+      }
+      const data = arrayFor(this.#dtype, this.size);
+      if (reads.size === 0) listen();
+      const stored = this.#dtype === 'bfloat16' ? 'float32' : this.#dtype;
+      const id = native.readLater(this.#handle, DTYPES.indexOf(stored));
+      reads.set(id, { data, resolve, reject });
     });
   }
   /** The value of a tensor with one element. */
@@ -175,6 +189,26 @@ export class Tensor {
       kept: (t) => t.#kept,
     };
   }
+}
+
+/** What waits for a device, by the numbers that native code gave the copies. */
+const reads = new Map<
+  number,
+  { data: DataArray; resolve: (data: DataArray) => void; reject: (error: unknown) => void }
+>();
+
+function listen(): void {
+  native.readsListen((id) => {
+    const { data, resolve, reject } = reads.get(id)!;
+    reads.delete(id);
+    try {
+      native.readTake(id, data);
+    } catch (error) {
+      reject(error);
+      return;
+    }
+    resolve(data);
+  });
 }
 
 interface Access {

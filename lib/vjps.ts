@@ -1,7 +1,8 @@
 // Derivative rules: for each op, how the gradient of the result becomes the gradients of the inputs
 // (vector-Jacobian products). When gradients of gradients are wanted, recording is on and the rules use
 // differentiable ops only; else fused kernels where there are some.
-import { apply, execute } from './apply.js';
+import { apply, execute, generate, toDevice } from './apply.js';
+import { DEVICES } from './device.js';
 import { native, MAILBOX } from './native.js';
 import { DTYPES, OPS, type OpSpec } from './schema.gen.js';
 import { isGradEnabled, type Node } from './tape.js';
@@ -55,7 +56,7 @@ function elementwiseGrad(node: Node, g: Tensor, i: number): Tensor {
   };
   const result = rule.run(g, at('x'), at('y'), at('z'), node.numbers);
   if (typeof result !== 'number') return unbroadcast(result, shape);
-  return apply(OPS.full, [], [...list(shape), DTYPES.indexOf(g.dtype), result]);
+  return generate(OPS.full, [...list(shape), DTYPES.indexOf(g.dtype), result], g);
 }
 const elementwise: Vjp = (node, g, needs) =>
   needs.map((need, i) => (need ? elementwiseGrad(node, g, i) : null));
@@ -133,7 +134,7 @@ const crossEntropyVjp: Vjp = (node, g, needs) => {
   const p = apply(OPS.softmax, [logits], [1]);
   if (target.dtype !== 'int32')
     return [mul(sub(mul(p, sum(target, [1], true)), target), column), dTarget];
-  const ids = apply(OPS.arange, [], [classes, DTYPES.indexOf('int32'), 0, 1]);
+  const ids = generate(OPS.arange, [classes, DTYPES.indexOf('int32'), 0, 1], g);
   const hot = apply(
     OPS.cast,
     [apply(OPS.equal, [reshape(target, [n, 1]), ids], null)],
@@ -218,7 +219,7 @@ const sliceVjp: Vjp = (node, g) => {
   const start = rawStart < 0 ? Math.max(0, rawStart + size) : Math.min(rawStart, size);
   const taken = shapeOf(g)[axis]!;
   if (step !== 1) {
-    const index = apply(OPS.arange, [], [taken, DTYPES.indexOf('int32'), start, step]);
+    const index = generate(OPS.arange, [taken, DTYPES.indexOf('int32'), start, step], g);
     return [apply(OPS.indexAdd, [g, index], [axis, size])];
   }
   const pairs = shape.flatMap((_, i) => (i === axis ? [start, size - start - taken] : [0, 0]));
@@ -424,6 +425,7 @@ const STRUCTURED: Readonly<Record<string, Vjp>> = {
   drop: (node, g) => [apply(OPS.drop, [g], node.numbers)],
   cast: (node, g) => [apply(OPS.cast, [g], [node.numbers[1]!])],
   clone: (_node, g) => [g],
+  to: (node, g) => [toDevice(g, DEVICES[node.numbers[0]!]!)],
 };
 
 /** The rule of an op. */

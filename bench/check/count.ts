@@ -44,7 +44,7 @@ extensions['.node'] = (module, path) => {
 };
 
 function read(): Counts {
-  const { systemAllocations } = addon.memory();
+  const { systemAllocations } = addon.memory(0);
   return { nativeCalls, ...addon.counters(), systemAllocations };
 }
 

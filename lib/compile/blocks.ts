@@ -45,7 +45,7 @@ function* tableBlocks(loader: DataLoader, epochs: number, limit: Limit): Generat
   const like = (batch: number): Tensor[] => {
     let made = likes.get(batch);
     if (!made) {
-      const rows = tensor(new Int32Array(batch));
+      const rows = tensor(new Int32Array(batch), { device: tensors[0]!.device });
       made = noGrad(() => tensors.map((t) => indexSelect(t, rows)));
       rows.dispose();
       likes.set(batch, made);

@@ -1,10 +1,12 @@
 // compile: a function of tensors as a native program that runs off the event loop.
+import { checkDevice, getDefaultDevice, type Device } from '../device.js';
 import { TapegradError, checkKeys, wrongType } from '../errors.js';
+import { checkPrecision, withPrecision, type Precision } from '../precision.js';
 import { Program, type NaNPolicy, type RunRequest, type RunResult } from './program.js';
 import type { Tensor } from '../tensor.js';
 import type { Table } from '../data/table.js';
 import { isRecording } from '../recording.js';
-import { isPlain, mapTensors, outline } from '../tree.js';
+import { isPlain, mapTensors, outline, tensorsIn } from '../tree.js';
 import type { TrainingData } from './blocks.js';
 import {
   readData,
@@ -29,8 +31,15 @@ export interface RunOptions {
 }
 
 export interface CompileOptions {
-  /** How many versions for different shapes are kept; the one used longest ago goes. 16 unless told. */
+  /** How many versions for different shapes and devices are kept; the one used longest ago goes. 16 unless told. */
   cacheSize?: number;
+  /**
+   * Where it runs; arguments from elsewhere are copied there in each step. Unless told: 'cuda' if an argument is
+   * there, else the default device.
+   */
+  device?: Device;
+  /** In 'bfloat16', the function runs in mixed precision: see `autocast`. 'float32' unless told. */
+  precision?: Precision;
 }
 
 /** What `compile` makes of a function: a tensor among the arguments or in the result may sit in arrays and objects. */
@@ -165,6 +174,8 @@ function checkInputs(inputs: readonly unknown[]): Tensor[] {
   mapTensors(inputs, live, refuseNumber);
   return tensors;
 }
+const deviceOf = (inputs: readonly unknown[]): Device =>
+  inputs.flatMap(tensorsIn).some((t) => t.device === 'cuda') ? 'cuda' : getDefaultDevice();
 function refuseNesting(): void {
   if (isRecording())
     throw new TapegradError(
@@ -202,13 +213,24 @@ export function compile<A extends unknown[], R>(
   options?: CompileOptions,
 ): CompiledFunction<A, R> {
   if (typeof fn !== 'function') throw wrongType('compile', 'fn', 'a function', fn);
-  const { cacheSize = 16 } = checkKeys('compile', options, ['cacheSize']) as CompileOptions;
+  const {
+    cacheSize = 16,
+    device,
+    precision = 'float32',
+  } = checkKeys('compile', options, ['cacheSize', 'device', 'precision']) as CompileOptions;
+  checkPrecision('compile', precision);
+  if (device !== undefined) checkDevice('compile', device);
   if (!Number.isInteger(cacheSize) || cacheSize < 1)
     throw new RangeError(`compile: cacheSize must be an integer ≥ 1, got ${String(cacheSize)}`);
   const cache = new Cache(cacheSize);
 
-  const programFor = (inputs: readonly unknown[]): Program =>
-    cache.find(inputs.map(outline).join(' '), () => new Program(fn, inputs));
+  const programFor = (inputs: readonly unknown[]): Program => {
+    const there = device ?? deviceOf(inputs);
+    return cache.find(
+      inputs.map(outline).join(' ') + (there === 'cpu' ? '' : ` on ${there}`),
+      () => new Program((...args: A) => withPrecision(precision, () => fn(...args)), inputs, there),
+    );
+  };
 
   const runSync = (...args: unknown[]): R => {
     const { inputs, options: given } = split(args);

@@ -1,5 +1,6 @@
 // One recorded function for inputs of given shapes: runs it, on its own thread or on this one, and keeps the
 // counts of optimizers and random numbers in step. What a user sees of it is in compile.ts and train.ts.
+import type { Device } from '../device.js';
 import { TapegradError } from '../errors.js';
 import { RUN, native, type NativeOutcome, type NativeProgramFacts } from '../native.js';
 import { randomState, returnStreams, setRandomState, takeStreams } from '../random.js';
@@ -74,14 +75,17 @@ export class Program {
   private streamsEnd = 0;
   private disposed = false;
 
-  /** Records fn on inputs like the given ones. Nothing outside changes, but optimizers make their state. */
-  constructor(fn: (...args: never[]) => unknown, args: readonly unknown[]) {
+  /**
+   * Records fn, to be run on a device, on inputs like the given ones, which may be elsewhere. Nothing outside
+   * changes, but optimizers make their state.
+   */
+  constructor(fn: (...args: never[]) => unknown, args: readonly unknown[], device: Device) {
     const random = randomState();
     const made: Tensor[] = [];
     let open = false;
     let recorded: Recording | undefined;
     try {
-      const { result, made: recording } = record(random.seed, random.stream, () => {
+      const { result, made: recording } = record(device, random.seed, random.stream, () => {
         const inputs = mapTensors(args, symbolicLike) as never[];
         const value = collecting(made, () => enableGrad(() => fn(...inputs)));
         if (value instanceof Promise) {

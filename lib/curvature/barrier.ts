@@ -1,6 +1,7 @@
 // The log-barrier method for linear programs, and for convex objectives under linear constraints: follows
 // the central path with Newton's method (newton.ts).
 import { fromData, tensor } from '../create.js';
+import { getDefaultDevice } from '../device.js';
 import { TapegradError, checkKeys, checkNumber, wrongType } from '../errors.js';
 import { log, matmul, mul, slice, sub, sum } from '../ops.gen.js';
 import { checkTensor, isTensor, shapeOf, tidy, type Tensor } from '../tensor.js';
@@ -44,6 +45,10 @@ export interface LogBarrierResult {
 const OP = 'logBarrier';
 type Numbers = Float64Array<ArrayBuffer>;
 
+/** Numbers where the caller's functions make tensors, too. */
+const vector = (data: Numbers, shape: readonly number[]): Tensor =>
+  fromData(data, shape, 'float64', getDefaultDevice());
+
 function numbersOf(name: string, value: unknown, ndim: number): Numbers {
   const t = checkTensor(OP, name, value);
   if (shapeOf(t).length !== ndim)
@@ -81,7 +86,7 @@ function centre(
   x: Numbers,
   enough: (x: Tensor) => boolean,
 ): { x: Numbers; iterations: number } {
-  const [matrix, bound] = [fromData(a, [m, n], 'float64'), fromData(b, [m], 'float64')];
+  const [matrix, bound] = [vector(a, [m, n]), vector(b, [m])];
   const barrier = (v: Tensor): Tensor => sub(mul(f(v), t), sum(log(sub(bound, matmul(matrix, v)))));
   const objective = new Objective(OP, barrier, tensor(x));
   const lost = (cause?: unknown): TapegradError =>
@@ -187,7 +192,7 @@ export function logBarrier(
       throw new RangeError(
         `${OP}: c [${c.length}] must have an element for each column of a [${m}, ${n}]`,
       );
-    f = (x) => sum(mul(fromData(c, [n], 'float64'), x));
+    f = (x) => sum(mul(vector(c, [n]), x));
   }
 
   let x: Numbers;
@@ -206,7 +211,7 @@ export function logBarrier(
     const at = tidy(() => centre(f, p, t, x, () => false));
     ({ x } = at);
     iterations += at.iterations;
-    const value = tidy(() => f(fromData(x, [n], 'float64')).item());
+    const value = tidy(() => f(vector(x, [n])).item());
     const gap = m / t;
     path.push({ t, value, gap, x: [...x] });
     if (gap > tolerance * Math.max(1, Math.abs(value))) continue;

@@ -30,7 +30,7 @@ function rowsOf(op: string, y: Tensor, x: Tensor): Tensor {
       'TG_OUT_OF_MEMORY',
       `${op}: a result of shape [${shape.join(', ')}] takes ${bytes} bytes, more than memory.limit`,
     );
-  if (y.size === 0 || !y.requiresGrad) return zeros(shape, { dtype: x.dtype });
+  if (y.size === 0 || !y.requiresGrad) return zeros(shape, { dtype: x.dtype, device: x.device });
   const rows = Array.from({ length: y.size }, (_, k) => {
     const [row] = gradients(y, [x], { gradient: unitLike(y, k), retainGraph: true });
     return (row ?? zerosLike(x)).reshape([x.size]); // flat: x may have 8 axes already

@@ -2,6 +2,7 @@
 // Hessian-vector products. What derivatives.ts and all minimisers share. Knows no algorithm.
 import { gradients } from '../backward.js';
 import { tensor } from '../create.js';
+import type { Device } from '../device.js';
 import { TapegradError, wrongType } from '../errors.js';
 import { enableGrad, noGrad } from '../tape.js';
 import { checkTensor, isTensor, shapeOf, tidy, type Tensor } from '../tensor.js';
@@ -90,7 +91,7 @@ export function callScalar(
 export function unitLike(y: Tensor, k: number): Tensor {
   const data = new Float64Array(y.size);
   data[k] = 1;
-  return tensor(data, { shape: shapeOf(y), dtype: y.dtype });
+  return tensor(data, { shape: shapeOf(y), dtype: y.dtype, device: y.device });
 }
 
 /** Newton and the eigenvalues need n² numbers and n³ operations. */
@@ -104,6 +105,7 @@ export class Objective {
   readonly epsilon: number;
   private readonly shapes: readonly (readonly number[])[];
   private readonly dtypes: readonly ('float32' | 'float64')[];
+  private readonly devices: readonly Device[];
 
   constructor(
     readonly op: string,
@@ -115,6 +117,7 @@ export class Objective {
     const list = checkPoint(op, name, x0);
     this.shapes = list.map((t) => [...shapeOf(t)]);
     this.dtypes = list.map((t) => t.dtype as 'float32' | 'float64');
+    this.devices = list.map((t) => t.device);
     this.epsilon = this.dtypes.includes('float32') ? 2 ** -23 : 2 ** -52;
     this.start = this.pack(list);
     if (!this.start.every(Number.isFinite))
@@ -149,7 +152,8 @@ export class Objective {
     return this.shapes.map((shape, i) => {
       const size = shape.reduce((a, b) => a * b, 1);
       const data = x.subarray(at, (at += size));
-      return tensor(data, { shape, dtype: this.dtypes[i]!, requiresGrad });
+      const [dtype, device] = [this.dtypes[i]!, this.devices[i]!];
+      return tensor(data, { shape, dtype, device, requiresGrad });
     });
   }
   /** As {@link tensors}, in the form in which the user gave x0. */

@@ -1,5 +1,5 @@
 // Random changes of images that leave their class: more training data from less. Outside the graph.
-import { dtypeCode, execute } from '../apply.js';
+import { dtypeCode, generate } from '../apply.js';
 import { fromData } from '../create.js';
 import { checkKeys, checkNumber, wrongType, type NumberRange } from '../errors.js';
 import { add } from '../ops.gen.js';
@@ -35,7 +35,8 @@ function readImages(op: string, value: unknown): Images {
   return { data: x.dataSync() as Float32Array, n: shape[0]!, channels, height, width };
 }
 
-const back = (x: Tensor, data: Images['data']): Tensor => fromData(data, shapeOf(x), x.dtype);
+const back = (x: Tensor, data: Images['data']): Tensor =>
+  fromData(data, shapeOf(x), x.dtype, x.device);
 
 const fillOf = (op: string, given: Record<string, unknown>): number =>
   checkNumber(op, 'fill', given['fill'] ?? 0);
@@ -212,7 +213,7 @@ export function randomNoise(
   return tidy(() =>
     noGrad(() => {
       const numbers = [shape.length, ...shape, dtypeCode(op, t.dtype), 0, deviation, ...key];
-      return add(t, execute(OPS.normal.code, [], numbers));
+      return add(t, generate(OPS.normal, numbers, t));
     }),
   );
 }

@@ -23,7 +23,10 @@ export function readNumbers(
   const own = isTensor(value);
   const t = own
     ? checkTensor(op, name, value)
-    : tensorFor(op, name, value, ArrayBuffer.isView(value) ? {} : { dtype: 'float64' });
+    : tensorFor(op, name, value, {
+        device: 'cpu',
+        ...(!ArrayBuffer.isView(value) && { dtype: 'float64' }),
+      });
   const shape = shapeOf(t);
   const numbers = Float64Array.from(t.dataSync());
   if (!own) t.dispose();

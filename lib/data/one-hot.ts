@@ -1,10 +1,11 @@
 // Class numbers as rows with a one.
 import { oneHot as hot } from '../classes.js';
 import { fromData } from '../create.js';
+import { getDefaultDevice } from '../device.js';
 import { checkNumber } from '../errors.js';
 import { to } from '../ops.js';
 import { noGrad } from '../tape.js';
-import { tidy, type Tensor } from '../tensor.js';
+import { isTensor, tidy, type Tensor } from '../tensor.js';
 import { readNumbers, type Numbers } from './numbers.js';
 
 /**
@@ -22,5 +23,8 @@ export function oneHot(labels: Numbers, classes?: number): Tensor {
   const max = (known ?? 2 ** 31 - 1) - 1;
   const ids = Int32Array.from(readNumbers(op, 'labels', labels, { min: 0, max, integer: true }));
   const count = known ?? ids.reduce((a, b) => Math.max(a, b), 0) + 1;
-  return tidy(() => noGrad(() => to(hot(fromData(ids, [ids.length], 'int32'), count), 'float32')));
+  const device = isTensor(labels) ? labels.device : getDefaultDevice();
+  return tidy(() =>
+    noGrad(() => to(hot(fromData(ids, [ids.length], 'int32', device), count), 'float32')),
+  );
 }

@@ -129,8 +129,8 @@ export class Pca {
     const own = (v: Tensor): Tensor => clone(to(v, t.dtype));
     return {
       mean: own(middle),
-      components: own(tensor(rows, { dtype: 'float64' })),
-      variances: own(tensor(variances, { dtype: 'float64' })),
+      components: own(tensor(rows, { dtype: 'float64', device: t.device })),
+      variances: own(tensor(variances, { dtype: 'float64', device: t.device })),
     };
   }
 

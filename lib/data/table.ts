@@ -124,7 +124,7 @@ export function readTable(op: string, value: unknown): TableTensors {
 
 /** @internal The rows that an int32 index names, of each tensor; nothing is recorded. */
 export function takeRows(tensors: readonly Tensor[], rows: Int32Array): Tensor[] {
-  const index = tensor(rows);
+  const index = tensor(rows, { device: tensors[0]!.device });
   try {
     return noGrad(() => tensors.map((t) => indexSelect(t, index)));
   } finally {

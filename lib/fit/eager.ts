@@ -8,7 +8,7 @@ import { native } from '../native.js';
 import type { Module } from '../nn/module.js';
 import type { Optimizer } from '../optim/optimizer.js';
 import { clone } from '../ops.gen.js';
-import { copyFrom } from '../ops.js';
+import { copyFrom, to } from '../ops.js';
 import { randomState, setRandomState } from '../random.js';
 import { enableGrad, noGrad } from '../tape.js';
 import { handleOf, tidy, type Tensor } from '../tensor.js';
@@ -67,7 +67,8 @@ export class EagerSteps implements Runnable {
   ): { loss: number; norm: number; left: boolean } {
     const { model, optimizer, lossOf, update } = this.parts;
     return tidy(() => {
-      const batch = given ?? takeRows(table, rows!);
+      const device = model.parameters()[0]?.device;
+      const batch = (given ?? takeRows(table, rows!)).map((t) => (device ? to(t, device) : t));
       // Running statistics move before the loss is known.
       const buffers =
         onNaN === 'ignore'

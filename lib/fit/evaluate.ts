@@ -1,6 +1,7 @@
 // Validation: loss, accuracy and the user's metrics over a dataset, with the network in evaluation mode. Changes
 // nothing.
 import { setImmediate } from 'node:timers/promises';
+import { getDefaultDevice, type Device } from '../device.js';
 import { TapegradError, checkKeys, checkNumber, describe, wrongType } from '../errors.js';
 import { untilAborted } from '../compile/abort.js';
 import { compile, programOf, type CompiledFunction } from '../compile/compile.js';
@@ -37,6 +38,10 @@ export interface Validation {
 
 /** @internal The loss of the model's outputs: inputs first, the target last; one column is its own target. */
 export type Loss = (prediction: Tensor, target: Tensor) => Tensor;
+
+/** @internal Where a model is computed: on the device of its first parameter. */
+export const deviceOfModel = (model: Module): Device =>
+  model.parameters()[0]?.device ?? getDefaultDevice();
 
 /** @internal What the model predicts for a batch, the target, and the loss. */
 export function predict(
@@ -106,7 +111,7 @@ export class Evaluator {
           : null;
         return { value, right, prediction: this.#metrics.length > 0 ? prediction : null };
       });
-    this.#compiled = eager ? null : compile(this.#forward);
+    this.#compiled = eager ? null : compile(this.#forward, { device: deviceOfModel(model) });
   }
 
   /** @throws whatever the data, the model or a metric throws; the signal's reason */

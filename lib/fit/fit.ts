@@ -15,8 +15,13 @@ import {
   type TrainReport,
 } from '../compile/train.js';
 import { DataLoader } from '../data/loader.js';
+import { fullLike } from '../create.js';
 import { clipGradNorm } from '../optim/clip.js';
 import type { Module } from '../nn/module.js';
+import { mul } from '../ops.gen.js';
+import { copyFrom } from '../ops.js';
+import { withPrecision } from '../precision.js';
+import { noGrad } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 import { openBar, type Bar } from './bar.js';
 import {
@@ -37,7 +42,7 @@ import {
   monitored,
   type EarlyStoppingState,
 } from './early-stopping.js';
-import { Evaluator, predict } from './evaluate.js';
+import { deviceOfModel, Evaluator, predict } from './evaluate.js';
 import { readFitOptions, type FitOptions, type FitReport, type FitSettings } from './options.js';
 
 /**
@@ -70,6 +75,13 @@ export function fit(model: Module, options: FitOptions): TrainingRun<FitReport> 
     (signal) => new Fitting(model, settings, early, evaluator, signal).run(),
     settings.signal,
   );
+}
+
+/** Takes a loss's scale back out of the gradients. */
+function divideGradients(parameters: readonly Tensor[], scale: number): void {
+  noGrad(() => {
+    for (const { grad } of parameters) if (grad) copyFrom(grad, mul(grad, 1 / scale));
+  });
 }
 
 /** What `fit` itself remembers in a checkpoint. */
@@ -155,11 +167,13 @@ class Fitting {
     compiled: CompiledFunction<Tensor[], Tensor> | null;
   } {
     const { model, settings } = this;
-    const { optimizer, loss, clipGradNorm: limit } = settings;
-    const lossOf = (batch: readonly Tensor[]): Tensor => predict(model, loss, batch).value;
+    const { optimizer, loss, clipGradNorm: limit, precision, lossScale } = settings;
+    const lossOf = (batch: readonly Tensor[]): Tensor =>
+      withPrecision(precision, () => predict(model, loss, batch).value);
     const update = (value: Tensor): number => {
       optimizer.zeroGrad();
-      backward(value);
+      backward(value, lossScale === 1 ? {} : { gradient: fullLike(value, lossScale) });
+      if (lossScale !== 1) divideGradients(optimizer.parameters, lossScale);
       const norm = limit === undefined ? NaN : clipGradNorm(optimizer.parameters, limit);
       optimizer.step();
       return norm;
@@ -168,11 +182,14 @@ class Fitting {
       const eager = new EagerSteps({ model, optimizer, lossOf, update });
       return { programFor: () => eager, compiled: null };
     }
-    const compiled = compile((...batch: Tensor[]) => {
-      const value = lossOf(batch);
-      update(value);
-      return value;
-    });
+    const compiled = compile(
+      (...batch: Tensor[]) => {
+        const value = lossOf(batch);
+        update(value);
+        return value;
+      },
+      { device: deviceOfModel(model) },
+    );
     return { programFor: (like) => programOf(compiled, like), compiled };
   }
 

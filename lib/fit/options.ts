@@ -13,6 +13,7 @@ import type { Dataset } from '../data/source.js';
 import { Module } from '../nn/module.js';
 import { Optimizer } from '../optim/optimizer.js';
 import { ReduceOnPlateau } from '../plateau.js';
+import { checkPrecision, type Precision } from '../precision.js';
 import { checkPath } from './checkpoint.js';
 import type { EarlyStoppingOptions } from './early-stopping.js';
 import type { Loss, Validation, ValidationOptions } from './evaluate.js';
@@ -54,6 +55,13 @@ export interface FitOptions extends TrainOptions {
   clipGradNorm?: number;
   /** A bar on the terminal, by the package cli-progress; its options, if need be. */
   progress?: boolean | BarOptions;
+  /** In 'bfloat16', steps run in mixed precision (see `autocast`); validation does not. 'float32' unless told. */
+  precision?: Precision;
+  /**
+   * The loss is multiplied by it before the backward pass and the gradients are divided by it after, so that small ones
+   * are not lost on the way; a power of two. 1 unless told: bfloat16 has float32's range and seldom needs it.
+   */
+  lossScale?: number;
   /** Runs the steps op by op on this thread instead of as a program: for models that cannot be compiled. */
   eager?: boolean;
   /** Called at the end of each epoch and waited for: the weights are those of the report. */
@@ -77,13 +85,15 @@ export interface FitSettings extends TrainSettings {
   readonly resume: boolean | string;
   readonly clipGradNorm: number | undefined;
   readonly progress: boolean | BarOptions;
+  readonly precision: Precision;
+  readonly lossScale: number;
   readonly eager: boolean;
   readonly onEpoch: NonNullable<FitOptions['onEpoch']>;
 }
 
 const OWN = [
   ...['data', 'loss', 'optimizer', 'validation', 'earlyStopping', 'plateau', 'checkpoint'],
-  ...['resume', 'clipGradNorm', 'progress', 'eager', 'onEpoch'],
+  ...['resume', 'clipGradNorm', 'progress', 'precision', 'lossScale', 'eager', 'onEpoch'],
 ];
 const OP = 'fit';
 
@@ -110,7 +120,7 @@ export function readFitOptions(model: unknown, options: unknown): FitSettings {
   const train = readTrainOptions(OP, options, OWN);
   const given = options as Record<keyof FitOptions, unknown>;
   const { data, loss, optimizer, plateau, resume = false, clipGradNorm, progress = false } = given;
-  const { eager = false, onEpoch = () => undefined } = given;
+  const { precision = 'float32', lossScale = 1, eager = false, onEpoch = () => undefined } = given;
   if (data === undefined) throw wrongType(OP, 'data', 'tensors, a DataLoader or batches', data);
   if (typeof loss !== 'function')
     throw wrongType(
@@ -129,6 +139,8 @@ export function readFitOptions(model: unknown, options: unknown): FitSettings {
   if (clipGradNorm !== undefined) checkNumber(OP, 'clipGradNorm', clipGradNorm, { min: 0 });
   if (typeof progress !== 'boolean' && (typeof progress !== 'object' || progress === null))
     throw wrongType(OP, 'progress', 'a boolean or options of cli-progress', progress);
+  checkPrecision(OP, precision);
+  checkNumber(OP, 'lossScale', lossScale, { above: 0, max: 2 ** 24 });
   if (typeof eager !== 'boolean') throw wrongType(OP, 'eager', 'a boolean', eager);
   if (typeof onEpoch !== 'function') throw wrongType(OP, 'onEpoch', 'a function', onEpoch);
   const checkpoint = readCheckpointOptions(given.checkpoint);
@@ -146,6 +158,8 @@ export function readFitOptions(model: unknown, options: unknown): FitSettings {
     resume,
     clipGradNorm: clipGradNorm as number | undefined,
     progress: progress as boolean | BarOptions,
+    precision: precision as Precision,
+    lossScale: lossScale as number,
     eager,
     onEpoch: onEpoch as FitSettings['onEpoch'],
   };

@@ -163,7 +163,7 @@ function read(source: Source): Safetensors {
   try {
     for (const entry of entries) {
       const { data, dtype } = readData(source, dataStart, entry);
-      tensors[entry.name] = fromData(data, entry.shape, dtype);
+      tensors[entry.name] = fromData(data, entry.shape, dtype, 'cpu');
     }
   } catch (error) {
     for (const made of Object.values(tensors)) made.dispose();

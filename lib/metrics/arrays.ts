@@ -22,7 +22,10 @@ export function readMatrix(op: string, name: string, value: unknown): Matrix {
   const own = isTensor(value);
   const t = own
     ? checkTensor(op, name, value)
-    : tensorFor(op, name, value, ArrayBuffer.isView(value) ? {} : { dtype: 'float64' });
+    : tensorFor(op, name, value, {
+        device: 'cpu',
+        ...(!ArrayBuffer.isView(value) && { dtype: 'float64' }),
+      });
   const shape = shapeOf(t).slice();
   const values = Float64Array.from(t.dataSync());
   if (!own) t.dispose();

@@ -1,12 +1,23 @@
 // Module: a part of a network with parameters. Parameters and submodules are found among its properties.
 import { clearGradient } from '../backward.js';
+import { checkDevice, deviceCode, type Device } from '../device.js';
 import { TapegradError, checkKeys, describe, wrongType } from '../errors.js';
+import { native } from '../native.js';
 import { clone } from '../ops.gen.js';
 import { copyFrom } from '../ops.js';
 import { recording } from '../recording.js';
 import type { DType } from '../schema.gen.js';
 import { noGrad } from '../tape.js';
-import { cloneAll, FLOATS, isFloat, isTensor, keep, shapeOf, type Tensor } from '../tensor.js';
+import {
+  cloneAll,
+  FLOATS,
+  handleOf,
+  isFloat,
+  isTensor,
+  keep,
+  shapeOf,
+  type Tensor,
+} from '../tensor.js';
 
 /** Named tensors: "fc1.weight" → tensor. */
 export type StateDict = Record<string, Tensor>;
@@ -64,6 +75,29 @@ export abstract class Module {
   /** Switches to evaluation, here and inside. Returns this. */
   eval(): this {
     return this.train(false);
+  }
+
+  /**
+   * Moves parameters, buffers and gradients to a device. They stay the same tensors, so optimizers made before go on;
+   * move before the first step, or their state stays behind. All move or none. Returns this.
+   * @throws TapegradError TG_DEVICE if the device cannot be used, TG_OUT_OF_MEMORY, TG_BUSY; TypeError
+   */
+  to(device: Device): this {
+    const place = checkDevice('Module.to', device ?? null);
+    const own = new Set(entriesOf(this, '').flatMap(([, t]) => (t.grad ? [t, t.grad] : [t])));
+    const moved: [Tensor, Device][] = [];
+    try {
+      for (const t of own) {
+        const from = t.device;
+        if (from === place) continue;
+        moveTo(t, place);
+        moved.push([t, from]);
+      }
+    } catch (error) {
+      for (const [t, from] of moved) moveTo(t, from);
+      throw error;
+    }
+    return this;
   }
 
   /** Forgets all gradients and frees their memory. */
@@ -141,6 +175,12 @@ export abstract class Module {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** In place, and a change: what was recorded with a tensor elsewhere no longer fits. */
+function moveTo(t: Tensor, device: Device): void {
+  native.moveTo(handleOf(t), deviceCode(device), t);
+  ++(t.base ?? t).version;
 }
 
 // Not in the modules themselves: a snapshot shares a module's class, but never went through its constructor.

@@ -5,12 +5,7 @@ import { checkTensor, isDoomed, shapeOf, type Tensor } from '../tensor.js';
 /** @internal */
 export function checkIterable(op: string, value: unknown): Iterable<unknown> {
   if (typeof value !== 'object' || value === null || !(Symbol.iterator in value))
-    throw wrongType(
-      op,
-      'parameters',
-      'an iterable of Tensors, such as model.parameters()',
-      value,
-    );
+    throw wrongType(op, 'parameters', 'an iterable of Tensors, such as model.parameters()', value);
   return value as Iterable<unknown>;
 }
 

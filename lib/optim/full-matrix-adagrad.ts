@@ -48,7 +48,7 @@ export class FullMatrixAdagrad extends Optimizer<FullMatrixAdagradOptions> {
   }
   /** G. */
   protected override makeState(p: Tensor): Tensor {
-    return keep(zeros([p.size, p.size], { dtype: 'float64' }));
+    return keep(zeros([p.size, p.size], { dtype: 'float64', device: p.device }));
   }
   protected override stateCount(): number {
     return 1;
@@ -73,7 +73,7 @@ export class FullMatrixAdagrad extends Optimizer<FullMatrixAdagradOptions> {
         [state!, G],
         [p, moved],
       ] as const) {
-        const source = fromData(data, shapeOf(target), target.dtype);
+        const source = fromData(data, shapeOf(target), target.dtype, target.device);
         copyFrom(target, source);
         source.dispose();
       }

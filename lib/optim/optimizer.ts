@@ -2,21 +2,12 @@
 // step. Which rule is run is said by subclasses; state.ts knows the state as plain data.
 import { backward, clearGradient } from '../backward.js';
 import { stateLike } from '../create.js';
-import { TapegradError, checkKeys, checkNumber, wrongType } from '../errors.js';
+import { checkKeys, checkNumber, wrongType } from '../errors.js';
 import { native } from '../native.js';
 import { copyFrom } from '../ops.js';
 import { outside, recording, stepNumber } from '../recording.js';
 import { enableGrad, noGrad } from '../tape.js';
-import {
-  checkTensor,
-  handleOf,
-  isDoomed,
-  isTensor,
-  keep,
-  shapeOf,
-  tidy,
-  type Tensor,
-} from '../tensor.js';
+import { checkTensor, handleOf, isTensor, keep, tidy, type Tensor } from '../tensor.js';
 import { checkGradient, checkIterable, checkParameter } from './checks.js';
 import { makeGroup, type ParameterGroup } from './group.js';
 import {
@@ -230,7 +221,8 @@ export abstract class Optimizer<O extends CommonOptions = CommonOptions> {
     to.guards.push(() =>
       parameters.every(
         (p, i) =>
-          this.stepsOf(p) === this.stepsOf(first) && this.counts.states.get(p)?.tensors === arrays[i],
+          this.stepsOf(p) === this.stepsOf(first) &&
+          this.counts.states.get(p)?.tensors === arrays[i],
       ),
     );
     to.numbers.push((ahead) => {

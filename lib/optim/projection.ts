@@ -153,7 +153,7 @@ export function project(x: Tensor, projection: Projection, metric?: Tensor | nul
     const inside = ontoBall(values, h && Float64Array.from(h.dataSync()), power, radius);
     if (!inside) return clone(x);
     const data = x.dtype === 'float64' ? inside : Float32Array.from(inside);
-    return fromData(data, shapeOf(x), x.dtype);
+    return fromData(data, shapeOf(x), x.dtype, x.device);
   });
 }
 

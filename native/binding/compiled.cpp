@@ -40,7 +40,7 @@ Status fill(Engine& engine, Program& to, size_t i, double handle) {
                               name_of(view.dtype), print(view.shape, s),
                               name_of(tensor->view.dtype), print(tensor->view.shape, t));
   }
-  return engine.read(handle, view.dtype, to.input(i), view.bytes());
+  return to.fill(i, handle);
 }
 
 // A tensor [n, …] whose rows fit input i.
@@ -58,9 +58,14 @@ Status source(Engine& engine, const Program& to, size_t i, double handle, Job* j
         "a compiled function: data %zu must be contiguous %s with rows as in %s, got %s %s", i,
         name_of(input.dtype), print(input.shape, s), name_of(view.dtype), print(view.shape, t));
   }
+  const uint8_t device = tensor->storage->device;
+  if (device != kCpu && device != to.device())
+    return engine.error().set(Status::type_error,
+                              "a compiled function: data %zu is on %s, but the function runs on %s",
+                              i, kDeviceNames[device], kDeviceNames[to.device()]);
   *rows = view.shape[0];
-  engine.pool().retain(tensor->storage);
-  job->data.push_back({tensor->storage, static_cast<const char*>(view.data)});
+  StoragePool::retain(tensor->storage);
+  job->data.push_back({tensor->storage, static_cast<const char*>(view.data), *rows});
   return Status::ok;
 }
 
@@ -112,15 +117,19 @@ napi_value programs_listen(napi_env env, napi_callback_info info) {
 napi_value trace_begin(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   Environment& self = Environment::of(env);
-  int64_t seed, stream;
+  int64_t seed, stream, device;
   if (!args.integer(0, 0, int64_t{1} << 53, &seed) ||
-      !args.integer(1, 0, int64_t{1} << 53, &stream))
+      !args.integer(1, 0, int64_t{1} << 53, &stream) || !args.integer(2, 0, kDevices - 1, &device))
     return nullptr;
   if (self.programs().recording()) {
     napi_throw_error(env, "TG_TRACE", "compile: another function is being compiled");
     return nullptr;
   }
-  self.programs().begin(static_cast<uint64_t>(seed), static_cast<uint64_t>(stream));
+  DeviceState* state;
+  const Status status = self.engine().ready(static_cast<uint8_t>(device), &state);
+  if (status != Status::ok) return self.raise(env, status);
+  self.programs().begin(static_cast<uint8_t>(device), static_cast<uint64_t>(seed),
+                        static_cast<uint64_t>(stream));
   return undefined(env);
 }
 
@@ -201,8 +210,7 @@ napi_value trace_end(napi_env env, napi_callback_info info) {
   if (status != Status::ok) return self.raise(env, status);
   int64_t id;
   status = self.programs().add(std::move(graph), &id);
-  return status == Status::ok ? make_number(env, static_cast<double>(id))
-                              : self.raise(env, status);
+  return status == Status::ok ? make_number(env, static_cast<double>(id)) : self.raise(env, status);
 }
 
 napi_value program_run(napi_env env, napi_callback_info info) {
@@ -249,7 +257,7 @@ napi_value program_run(napi_env env, napi_callback_info info) {
   if (status == Status::ok)
     status = how & kAsync ? runner->start(std::move(job)) : runner->run(std::move(job));
   if (status != Status::ok) {
-    for (const program::Source& s : retained) engine.pool().release(s.storage);
+    for (const program::Source& s : retained) engine.release(s.storage);
     return self.raise(env, status);
   }
   if (how & kAsync) self.programs().started(env);
@@ -297,10 +305,11 @@ napi_value program_output(napi_env env, napi_callback_info info) {
   const TensorView view = from.output(static_cast<size_t>(i));
   self.before_allocation(env);
   uint32_t slot = 0;
-  Status status = engine.create(view.dtype, view.shape, &slot);
+  Status status = engine.create(from.device(), view.dtype, view.shape, &slot);
   if (status != Status::ok) return self.raise(env, status);
   const OpCall call{op_clone, &view, 1, engine.table().at(slot).view, {}};
-  status = engine.backend().run(&engine.context(), &call);
+  DeviceState& state = engine.device_state(from.device());
+  status = engine.checked(state, state.backend.run(&state.context, &call));
   if (status != Status::ok) {
     engine.release(slot);
     return self.raise(env, status);

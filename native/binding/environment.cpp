@@ -1,5 +1,7 @@
 #include "environment.h"
 
+#include "functions.h"
+
 namespace tg::binding {
 
 namespace {
@@ -25,6 +27,7 @@ Environment::Environment(Napi::Env env, const Backend& backend, const char* isa)
     : env_(env),
       engine_(backend, default_limit(), default_threads()),
       programs_(engine_),
+      reads_(engine_),
       isa_(isa) {
   // A fixed few hundred bytes: nothing a user can make large.
   Napi::Float64Array array = Napi::Float64Array::New(env, Mailbox::kLength);
@@ -33,6 +36,7 @@ Environment::Environment(Napi::Env env, const Backend& backend, const char* isa)
   mailbox_array_ = Napi::Persistent(array.As<Napi::Value>());
   mailbox_array_.SuppressDestruct();
   engine_.relief = {relieve, this};
+  engine_.loader().find = add_libraries;
 }
 
 // Runs as the finalizer of the instance data, when Node's environment ends: references are still
@@ -107,7 +111,7 @@ uint32_t Environment::sweep(napi_env env) {
     ++freed;
   }
   runs_since_sweep_ = 0;
-  bytes_at_sweep_ = engine_.pool().live_bytes();
+  bytes_at_sweep_ = engine_.live_bytes();
   report_memory(env, kReportSlack);
   return freed;
 }
@@ -140,19 +144,19 @@ bool Environment::collected_since(napi_env env) {
 void Environment::before_allocation(napi_env env) {
   const uint32_t live = engine_.table().live();
   const bool many = ++runs_since_sweep_ >= (live / 4 > kSweepOps ? live / 4 : kSweepOps);
-  const bool much = engine_.pool().live_bytes() > bytes_at_sweep_ + kSweepBytes;
+  const bool much = engine_.live_bytes() > bytes_at_sweep_ + kSweepBytes;
   if (!many && !much) return;
   if (collected_since(env)) {
     sweep(env);
   } else {
     runs_since_sweep_ = 0;
-    bytes_at_sweep_ = engine_.pool().live_bytes();
+    bytes_at_sweep_ = engine_.live_bytes();
   }
 }
 
 void Environment::report_memory(napi_env env, int64_t slack) {
   const int64_t held =
-      static_cast<int64_t>(engine_.pool().live_bytes()) + engine_.table().live() * kTensorBytes;
+      static_cast<int64_t>(engine_.live_bytes()) + engine_.table().live() * kTensorBytes;
   const int64_t change = held - reported_bytes_;
   if (change < slack && change > -slack) return;
   int64_t total;
@@ -161,9 +165,8 @@ void Environment::report_memory(napi_env env, int64_t slack) {
 }
 
 // The budget is used up: let V8 collect what nobody references, and free the tensors behind it.
-bool Environment::relieve(void* arg, size_t bytes) {
+bool Environment::relieve(void* arg) {
   Environment& self = *static_cast<Environment*>(arg);
-  if (bytes > self.engine_.pool().limit()) return false;  // no garbage can make room for that
   int64_t total;
   napi_adjust_external_memory(self.env_, kPressure, &total);
   napi_adjust_external_memory(self.env_, -kPressure, &total);

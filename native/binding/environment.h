@@ -6,6 +6,7 @@
 #include <napi.h>
 
 #include "programs.h"
+#include "reads.h"
 
 namespace tg::binding {
 
@@ -26,6 +27,7 @@ class Environment {
 
   Engine& engine() { return engine_; }
   Programs& programs() { return programs_; }
+  Reads& reads() { return reads_; }
   const char* isa() const { return isa_; }
   double* mailbox() { return mailbox_; }
   Napi::Value mailbox_array() { return mailbox_array_.Value(); }
@@ -49,11 +51,12 @@ class Environment {
  private:
   void report_memory(napi_env env, int64_t slack);
   bool collected_since(napi_env env);
-  static bool relieve(void* self, size_t bytes);
+  static bool relieve(void* self);
 
   napi_env env_;
   Engine engine_;
   Programs programs_;
+  Reads reads_;
   const char* isa_;
   double* mailbox_ = nullptr;
   Napi::Reference<Napi::Value> mailbox_array_;

@@ -8,6 +8,8 @@ namespace tg::binding {
 
 // run.cpp: ops. Attributes are in the mailbox; the result's dtype and shape come back there.
 napi_value run(napi_env env, napi_callback_info info);  // (op, owner, alive, …handles) -> handle
+// An op without inputs: (op, owner, device, or the handle of a tensor on it) -> handle
+napi_value generate(napi_env env, napi_callback_info info);
 napi_value run_list(napi_env env,
                     napi_callback_info info);  // (op, owner, alive, Float64Array handles) -> handle
 napi_value optimize(napi_env env, napi_callback_info info);       // (rule, handles, numbers)
@@ -21,7 +23,12 @@ napi_value accumulate(napi_env env, napi_callback_info info);  // (handle, sourc
 
 // tensors.cpp: making, reading and freeing.
 napi_value from_data(napi_env env,
-                     napi_callback_info info);  // (owner, dtype, typed array); shape in the mailbox
+                     napi_callback_info info);  // (owner, dtype, typed array, device); shape in
+                                                // the mailbox
+napi_value to_device(napi_env env,
+                     napi_callback_info info);  // (owner, alive, handle, device) -> handle
+napi_value move_to(napi_env env, napi_callback_info info);    // (handle, device), in place
+napi_value device_of(napi_env env, napi_callback_info info);  // (handle) -> device; the CPU if gone
 napi_value zeros_like(napi_env env, napi_callback_info info);  // (owner, alive, handle) -> handle
 napi_value clone_all(napi_env env,
                      napi_callback_info info);  // (owners, handles, room for handles, alive)
@@ -34,9 +41,22 @@ napi_value dispose(napi_env env, napi_callback_info info);  // (handle) -> was l
 napi_value alive(napi_env env, napi_callback_info info);    // (handle) -> boolean
 napi_value sweep(napi_env env, napi_callback_info info);    // () -> tensors freed
 
+// devices.cpp: what is beside the CPU, and reading without waiting.
+// Where the libraries of devices may be: what TAPEGRAD_CUDA_LIBRARY names and nothing else, or
+// beside this addon.
+void add_libraries(DeviceLoader* loader);
+napi_value open_device(napi_env env,
+                       napi_callback_info info);             // (device): throws unless it is usable
+napi_value diagnose(napi_env env, napi_callback_info info);  // () -> {reason, paths, devices}
+napi_value synchronize(napi_env env, napi_callback_info info);   // (device)
+napi_value reads_listen(napi_env env, napi_callback_info info);  // (callback(id))
+napi_value read_later(napi_env env, napi_callback_info info);    // (handle, dtype) -> id
+napi_value read_take(napi_env env,
+                     napi_callback_info info);  // (id, typed array), after callback(id)
+
 // compiled.cpp: compiled functions.
 napi_value programs_listen(napi_env env, napi_callback_info info);  // (callback(id))
-napi_value trace_begin(napi_env env, napi_callback_info info);      // (seed, stream)
+napi_value trace_begin(napi_env env, napi_callback_info info);      // (seed, stream, device)
 napi_value trace_input(napi_env env, napi_callback_info info);      // (owner) -> handle
 napi_value trace_number(napi_env env, napi_callback_info info);     // (owner, dtype) -> handle
 napi_value trace_pause(napi_env env, napi_callback_info info);      // (paused: 0 or 1)
@@ -52,13 +72,13 @@ napi_value program_describe(napi_env env, napi_callback_info info);  // (id, rec
 napi_value program_facts(napi_env env, napi_callback_info info);     // (id) -> {row, streams, …}
 
 // state.cpp: settings and what the addon says of itself.
-napi_value memory(napi_env env, napi_callback_info info);            // () -> {tensors, bytes, …}
-napi_value set_memory_limit(napi_env env, napi_callback_info info);  // (bytes)
-napi_value reset_peak(napi_env env, napi_callback_info info);
-napi_value set_threads(napi_env env, napi_callback_info info);  // (count)
-napi_value state(napi_env env, napi_callback_info info);        // () -> {isa, isas, threads}
-napi_value trace(napi_env env, napi_callback_info info);        // () -> which kernel ran last
-napi_value counters(napi_env env, napi_callback_info info);     // () -> {kernels, tensors, …}
-napi_value schema(napi_env env, napi_callback_info info);       // () -> JSON
+napi_value memory(napi_env env, napi_callback_info info);  // (device) -> {tensors, bytes, …}
+napi_value set_memory_limit(napi_env env, napi_callback_info info);  // (bytes, device)
+napi_value reset_peak(napi_env env, napi_callback_info info);        // (device)
+napi_value set_threads(napi_env env, napi_callback_info info);       // (count)
+napi_value state(napi_env env, napi_callback_info info);             // () -> {isa, isas, threads}
+napi_value trace(napi_env env, napi_callback_info info);     // (device) -> which kernel ran last
+napi_value counters(napi_env env, napi_callback_info info);  // () -> {kernels, tensors, …}
+napi_value schema(napi_env env, napi_callback_info info);    // () -> JSON
 
 }  // namespace tg::binding

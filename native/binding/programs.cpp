@@ -52,8 +52,8 @@ void Programs::deliver(napi_env env, napi_value callback, void*, void* id) {
   napi_call_function(env, global, callback, 1, &number, &result);
 }
 
-void Programs::begin(uint64_t seed, uint64_t stream) {
-  graph_.reset(new (std::nothrow) Graph(engine_, seed, stream));
+void Programs::begin(uint8_t device, uint64_t seed, uint64_t stream) {
+  graph_.reset(new (std::nothrow) Graph(engine_, device, seed, stream));
   engine_.set_recorder(graph_.get());
 }
 

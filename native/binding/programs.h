@@ -20,7 +20,7 @@ class Programs {
   bool listen(napi_env env, napi_value callback);
 
   program::Graph* recording() { return graph_.get(); }
-  void begin(uint64_t seed, uint64_t stream);
+  void begin(uint8_t device, uint64_t seed, uint64_t stream);
   // The graph, if it is being recorded; nobody records any more.
   std::unique_ptr<program::Graph> end();
   // Makes a program of a graph, with a number of its own.

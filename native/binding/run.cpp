@@ -66,6 +66,31 @@ napi_value run(napi_env env, napi_callback_info info) {
   return published(env, self, status, slot, args.value[1]);
 }
 
+napi_value generate(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Environment& self = Environment::of(env);
+  const double* attrs;
+  int n_attrs;
+  uint32_t scalars;
+  int64_t op;
+  double where;
+  if (!take_attrs(env, self, &attrs, &n_attrs, &scalars) || !args.integer(0, 0, kOps - 1, &op) ||
+      !args.number(2, &where))
+    return nullptr;
+  // Handles are larger than devices' numbers.
+  const Tensor* like = self.engine().table().find(where);
+  const double device = like ? like->storage->device : where;
+  if (!(device >= 0 && device < kDevices)) {
+    napi_throw_type_error(env, "TG_TYPE", "tapegrad: there is no such device");
+    return nullptr;
+  }
+  self.before_allocation(env);
+  uint32_t slot = 0;
+  const Status status = self.engine().generate(static_cast<Op>(op), static_cast<uint8_t>(device),
+                                               attrs, n_attrs, &slot);
+  return published(env, self, status, slot, args.value[1]);
+}
+
 napi_value run_list(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   Environment& self = Environment::of(env);

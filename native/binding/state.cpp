@@ -8,6 +8,20 @@ namespace tg::binding {
 
 namespace {
 
+// The device that argument i names, opened; null if an exception is pending.
+DeviceState* device_of(const Arguments& args, size_t i) {
+  Environment& self = Environment::of(args.env);
+  int64_t device;
+  if (!args.integer(i, 0, kDevices - 1, &device)) return nullptr;
+  const uint8_t id = static_cast<uint8_t>(device);
+  DeviceState* state;
+  // What a device held can be told after it has failed, too.
+  const Status status = self.engine().opened(id) ? Status::ok : self.engine().ready(id, &state);
+  if (status == Status::ok) return &self.engine().device_state(id);
+  self.raise(args.env, status);
+  return nullptr;
+}
+
 void set_number(napi_env env, napi_value object, const char* name, double value) {
   napi_set_named_property(env, object, name, make_number(env, value));
 }
@@ -17,19 +31,20 @@ void set_string(napi_env env, napi_value object, const char* name, const char* v
 
 }  // namespace
 
-napi_value memory(napi_env env, napi_callback_info) {
-  Engine& engine = Environment::of(env).engine();
+napi_value memory(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  DeviceState* state = device_of(args, 0);
+  if (!state) return nullptr;
+  const StoragePool& pool = state->pool;
   napi_value result;
   napi_create_object(env, &result);
-  set_number(env, result, "tensors", engine.table().live());
-  set_number(env, result, "bytes",
-             static_cast<double>(engine.pool().live_bytes() - engine.scratch_bytes()));
-  set_number(env, result, "peakBytes", static_cast<double>(engine.pool().peak_bytes()));
-  set_number(env, result, "limit", static_cast<double>(engine.pool().limit()));
+  set_number(env, result, "tensors", Environment::of(env).engine().live_tensors(state->id));
+  set_number(env, result, "bytes", static_cast<double>(pool.live_bytes() - state->scratch_bytes()));
+  set_number(env, result, "peakBytes", static_cast<double>(pool.peak_bytes()));
+  set_number(env, result, "limit", static_cast<double>(pool.limit()));
   set_number(env, result, "cachedBytes",
-             static_cast<double>(engine.pool().cached_bytes() + engine.scratch_bytes()));
-  set_number(env, result, "systemAllocations",
-             static_cast<double>(engine.pool().system_allocations()));
+             static_cast<double>(pool.cached_bytes() + state->scratch_bytes()));
+  set_number(env, result, "systemAllocations", static_cast<double>(pool.system_allocations()));
   return result;
 }
 
@@ -37,12 +52,17 @@ napi_value set_memory_limit(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   int64_t bytes;
   if (!args.integer(0, 0, int64_t{1} << 53, &bytes)) return nullptr;
-  Environment::of(env).engine().pool().set_limit(static_cast<size_t>(bytes));
+  DeviceState* state = device_of(args, 1);
+  if (!state) return nullptr;
+  state->pool.set_limit(static_cast<size_t>(bytes));
   return undefined(env);
 }
 
-napi_value reset_peak(napi_env env, napi_callback_info) {
-  Environment::of(env).engine().pool().reset_peak();
+napi_value reset_peak(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  DeviceState* state = device_of(args, 0);
+  if (!state) return nullptr;
+  state->pool.reset_peak();
   return undefined(env);
 }
 
@@ -67,8 +87,11 @@ napi_value state(napi_env env, napi_callback_info) {
   return result;
 }
 
-napi_value trace(napi_env env, napi_callback_info) {
-  const ExecContext::Trace& last = Environment::of(env).engine().context().trace;
+napi_value trace(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  DeviceState* state = device_of(args, 0);
+  if (!state) return nullptr;
+  const ExecContext::Trace& last = state->context.trace;
   napi_value result;
   napi_create_object(env, &result);
   set_string(env, result, "isa", last.isa);
@@ -79,7 +102,15 @@ napi_value trace(napi_env env, napi_callback_info) {
 }
 
 napi_value counters(napi_env env, napi_callback_info) {
-  const ExecContext::Counters& counters = Environment::of(env).engine().context().counters;
+  Engine& engine = Environment::of(env).engine();
+  ExecContext::Counters counters = {};
+  for (uint8_t device = 0; device < kDevices; ++device) {
+    if (!engine.opened(device)) continue;
+    const ExecContext::Counters& its = engine.device_state(device).context.counters;
+    counters.kernels += its.kernels;
+    counters.tensors += its.tensors;
+    counters.scratch_bytes += its.scratch_bytes;
+  }
   napi_value result;
   napi_create_object(env, &result);
   set_number(env, result, "kernels", static_cast<double>(counters.kernels));

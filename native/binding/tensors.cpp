@@ -1,5 +1,4 @@
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <new>
 
@@ -10,12 +9,13 @@ namespace tg::binding {
 napi_value from_data(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   Environment& self = Environment::of(env);
-  int64_t dtype;
+  int64_t dtype, device;
   napi_typedarray_type type;
   void* data;
   size_t length, byte_length;
   if (!args.integer(1, 0, kDTypes - 1, &dtype) ||
-      !args.bytes(2, &type, &data, &length, &byte_length))
+      !args.bytes(2, &type, &data, &length, &byte_length) ||
+      !args.integer(3, 0, kDevices - 1, &device))
     return nullptr;
   static constexpr napi_typedarray_type kTypes[kDTypes] = {napi_float32_array, napi_float64_array,
                                                            napi_int32_array, napi_uint8_array,
@@ -33,7 +33,8 @@ napi_value from_data(napi_env env, napi_callback_info info) {
   }
   self.before_allocation(env);
   uint32_t slot = 0;
-  const Status status = self.engine().create(static_cast<DType>(dtype), shape, &slot);
+  Status status =
+      self.engine().create(static_cast<uint8_t>(device), static_cast<DType>(dtype), shape, &slot);
   if (status != Status::ok) return self.raise(env, status);
   const TensorView& view = self.engine().table().at(slot).view;
   if (static_cast<size_t>(view.shape.count()) != length) {
@@ -45,8 +46,44 @@ napi_value from_data(napi_env env, napi_callback_info info) {
     napi_throw_range_error(env, "TG_RANGE", message);
     return nullptr;
   }
-  if (byte_length) std::memcpy(view.data, data, byte_length);
+  status = self.engine().fill(slot, data, byte_length);
+  if (status != Status::ok) {
+    self.engine().release(slot);
+    return self.raise(env, status);
+  }
   return self.publish(env, slot, args.value[0], false);
+}
+
+napi_value to_device(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Environment& self = Environment::of(env);
+  double handle;
+  int64_t device;
+  if (!args.number(2, &handle) || !args.integer(3, 0, kDevices - 1, &device)) return nullptr;
+  self.before_allocation(env);
+  uint32_t slot = 0;
+  const Status status = self.engine().to(handle, static_cast<uint8_t>(device), &slot);
+  return status == Status::ok ? self.publish(env, slot, args.value[0], false)
+                              : self.raise(env, status);
+}
+
+napi_value move_to(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Environment& self = Environment::of(env);
+  double handle;
+  int64_t device;
+  if (!args.number(0, &handle) || !args.integer(1, 0, kDevices - 1, &device)) return nullptr;
+  self.before_allocation(env);
+  const Status status = self.engine().move_to(handle, static_cast<uint8_t>(device));
+  return status == Status::ok ? undefined(env) : self.raise(env, status);
+}
+
+napi_value device_of(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  double handle;
+  if (!args.number(0, &handle)) return nullptr;
+  const Tensor* tensor = Environment::of(env).engine().table().find(handle);
+  return make_number(env, tensor ? tensor->storage->device : kCpu);
 }
 
 napi_value zeros_like(napi_env env, napi_callback_info info) {
