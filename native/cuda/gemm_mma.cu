@@ -1,0 +1,305 @@
+// Products of bfloat16 with float32 sums by warp-wide matrix instructions (sm_80), for chips and
+// shapes that gemm_hopper.cu does not take: any strides.
+//
+// A step's 32 terms of an operand lie in shared memory as they do in device memory: lines (rows of
+// A, columns of B) of 32 terms, or 32 rows of as many lines as the tile has. The 8-element pieces
+// of a row are permuted so that 8 rows' pieces of one column lie in different banks.
+#include "gemm_epilogue.h"
+#include "gemm_plan.h"
+#include "ptx.h"
+
+namespace tg::cuda {
+
+namespace {
+
+constexpr int kStep = 32;      // terms
+constexpr int kAnyPiece = 64;  // the tile that can be brought by smaller pieces than 16 bytes
+constexpr int kStages = 3;     // steps in shared memory: 48 KiB for the largest tile
+
+struct Operand {
+  const bf16* data;
+  int64_t line, term;  // strides from line to line, and along k
+  int64_t batch, outer;
+  int piece;  // elements that can be copied at once: 8, 2 or 1
+};
+
+struct MmaArgs {
+  Operand a, b;
+  int64_t m, n, k, chunk, products;
+  float* partials;  // null if a block sums all terms
+  GemmResult result;
+};
+
+// An operand's part of a step in shared memory, and a thread's part in bringing it there.
+template <int lines, bool along_lines, int threads, bool any_piece>
+struct Tile {
+  static constexpr int columns = along_lines ? lines : kStep;
+  static constexpr int size = lines * kStep;
+
+  static __device__ __forceinline__ int slot(int row, int column) {
+    const int permuted = column / 8 ^ (along_lines ? row & 7 : row >> 1 & 3);
+    return row * columns + permuted * 8 + column % 8;
+  }
+
+  const bf16* from;
+  int64_t hop, advance;  // from row to row, and from step to step
+  int left;              // lines in range
+  int piece;
+
+  __device__ __forceinline__ void start(const Operand& x, int64_t product, int64_t first,
+                                        int64_t end, int64_t first_term) {
+    piece = any_piece ? x.piece : 8;
+    const int64_t column = static_cast<int>(threadIdx.x) % (columns / piece) * piece;
+    from = x.data + product + first * x.line + first_term * x.term +
+           column * (along_lines ? x.line : x.term);
+    hop = along_lines ? x.term : x.line;
+    advance = kStep * x.term;
+    left = static_cast<int>(end - first < lines ? end - first : lines);
+  }
+
+  // Lines and terms (of which `terms` are left) out of range become zeros.
+  template <int width>
+  __device__ __forceinline__ void bring_pieces(bf16* shared, int terms) {
+    constexpr int across = columns / width, apart = threads / across,
+                  copies = size / width / threads;
+    static_assert(threads % across == 0 && copies * width * threads == size,
+                  "threads share evenly");
+    const int row = static_cast<int>(threadIdx.x) / across;
+    const int column = static_cast<int>(threadIdx.x) % across * width;
+    const int rows = along_lines ? terms : left, wide = (along_lines ? left : terms) - column;
+    const int some = wide < width ? wide < 0 ? 0 : wide : width;
+    if constexpr (width == 8) {
+#pragma unroll
+      for (int i = 0; i < copies; ++i)
+        cp_async<16>(shared + slot(row + i * apart, column), from + (row + i * apart) * hop,
+                     row + i * apart < rows ? 2 * some : 0);
+    } else if constexpr (width == 2) {
+#pragma unroll 1  // saves registers
+      for (int i = 0; i < copies; ++i)
+        cp_async<4>(shared + slot(row + i * apart, column), from + (row + i * apart) * hop,
+                    row + i * apart < rows ? 2 * some : 0);
+    } else {  // too small for asynchronous copies
+      constexpr int at_once = 4;
+#pragma unroll 1
+      for (int i = 0; i < copies; i += at_once) {
+        bf16 held[at_once];
+#pragma unroll
+        for (int u = 0; u < at_once; ++u)
+          held[u] =
+              row + (i + u) * apart < rows && some ? from[(row + (i + u) * apart) * hop] : bf16{0};
+#pragma unroll
+        for (int u = 0; u < at_once; ++u) shared[slot(row + (i + u) * apart, column)] = held[u];
+      }
+    }
+  }
+  __device__ __forceinline__ void bring(bf16* shared, int terms) {
+    if (!any_piece || piece == 8)
+      bring_pieces<8>(shared, terms);
+    else if (piece == 2)
+      bring_pieces<2>(shared, terms);
+    else
+      bring_pieces<1>(shared, terms);
+    from += advance;
+  }
+
+  // 16 lines' 16 terms from there on as four 8 x 8 matrices: the lines' halves one after the other
+  // within a half of the terms, or (`terms_first`) the other way round.
+  template <bool terms_first>
+  static __device__ __forceinline__ void matrices(uint32_t (&d)[4], const bf16* shared, int line,
+                                                  int term) {
+    const int lane = static_cast<int>(threadIdx.x) % 32, low = lane >> 3 & 1, high = lane >> 4;
+    line += (terms_first ? high : low) * 8;
+    term += (terms_first ? low : high) * 8;
+    if constexpr (along_lines)
+      ldmatrix_transposed(d, shared + slot(term + lane % 8, line));
+    else
+      ldmatrix(d, shared + slot(line + lane % 8, term));
+  }
+};
+
+template <int bm, int bn, int warps_m, int warps_n, bool a_lines, bool b_lines>
+__global__ void __launch_bounds__(warps_m* warps_n * 32, 2) mma_tile(MmaArgs args) {
+  constexpr int threads = warps_m * warps_n * 32;
+  constexpr int tall = bm / warps_m / 16, wide = bn / warps_n / 16;  // a warp's 16 x 16 pieces
+  constexpr bool any_piece = bm <= kAnyPiece;
+  using TileA = Tile<bm, a_lines, threads, any_piece>;
+  using TileB = Tile<bn, b_lines, threads, any_piece>;
+  constexpr int stage = TileA::size + TileB::size;
+  constexpr int pitch = bn + 8;  // of finished sums on their way out, in floats
+  constexpr int out_rows = warps_m * 16;
+  static_assert(kStages * stage * 2 >= out_rows * pitch * 4, "finished sums fit");
+  __shared__ __align__(128) bf16 shared[kStages * stage];
+
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  const int warp_row = warp / warps_n, warp_column = warp % warps_n;
+  const TilePlace tile = tile_place(args.m, args.n, bm, bn);
+  const int64_t k0 = int64_t{blockIdx.y} * args.chunk;
+  const int64_t terms = args.k - k0 < args.chunk ? args.k - k0 : args.chunk;
+
+  for (int64_t z = blockIdx.z; z < args.products; z += gridDim.z) {
+    TileA a;
+    TileB b;
+    a.start(args.a, place_of(z, args.result.batch, args.a.batch, args.a.outer),
+            int64_t{tile.row} * bm, args.m, k0);
+    b.start(args.b, place_of(z, args.result.batch, args.b.batch, args.b.outer),
+            int64_t{tile.column} * bn, args.n, k0);
+    const auto bring = [&](int slot, int64_t rest) {
+      if (rest > 0) {
+        const int some = rest < kStep ? static_cast<int>(rest) : kStep;
+        a.bring(shared + slot * stage, some);
+        b.bring(shared + slot * stage + TileA::size, some);
+      }
+      cp_async_commit();
+    };
+#pragma unroll 1
+    for (int s = 0; s < kStages - 1; ++s) bring(s, terms - s * kStep);
+
+    float sums[tall][2 * wide][4] = {};
+    int slot = 0;
+    for (int64_t rest = terms; rest > 0; rest -= kStep) {
+      cp_async_wait<kStages - 2>();
+      __syncthreads();
+      bring(slot == 0 ? kStages - 1 : slot - 1, rest - (kStages - 1) * kStep);
+      const bf16* const tile_a = shared + slot * stage;
+      const bf16* const tile_b = tile_a + TileA::size;
+#pragma unroll
+      for (int kk = 0; kk < kStep; kk += 16) {
+        uint32_t left[tall][4], right[wide][4];
+#pragma unroll
+        for (int i = 0; i < tall; ++i)
+          TileA::template matrices<false>(left[i], tile_a, (warp_row * tall + i) * 16, kk);
+#pragma unroll
+        for (int j = 0; j < wide; ++j)
+          TileB::template matrices<true>(right[j], tile_b, (warp_column * wide + j) * 16, kk);
+#pragma unroll
+        for (int i = 0; i < tall; ++i)
+#pragma unroll
+          for (int j = 0; j < 2 * wide; ++j)
+            mma_bf16(sums[i][j], left[i], right[j / 2][j % 2 * 2], right[j / 2][j % 2 * 2 + 1]);
+      }
+      slot = slot == kStages - 1 ? 0 : slot + 1;
+    }
+    cp_async_wait<0>();
+
+    // By way of shared memory, 16 rows of each warp at a time, so that whole rows are written.
+    float* const staged = reinterpret_cast<float*>(shared);
+    const int64_t product =
+        place_of(z, args.result.batch, args.result.c_batch, args.result.c_outer);
+    float* const partial =
+        args.partials ? args.partials + (int64_t{blockIdx.y} * args.products + z) * args.m * args.n
+                      : nullptr;
+    for (int pass = 0; pass < tall; ++pass) {
+      __syncthreads();
+#pragma unroll
+      for (int i = 0; i < tall; ++i)
+        if (i == pass)
+#pragma unroll
+          for (int j = 0; j < 2 * wide; ++j)
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+              float* const to = staged + (warp_row * 16 + half * 8 + lane / 4) * pitch +
+                                warp_column * wide * 16 + j * 8 + lane % 4 * 2;
+              store(to, Vector<float, 2>{{sums[i][j][half * 2], sums[i][j][half * 2 + 1]}});
+            }
+      __syncthreads();
+#pragma unroll 1
+      for (int at = thread; at < out_rows * bn / 4; at += threads) {
+        const int line = at / (bn / 4), quad = at % (bn / 4) * 4;
+        const int64_t row = int64_t{tile.row} * bm + (line / 16 * tall + pass) * 16 + line % 16;
+        const int64_t column = int64_t{tile.column} * bn + quad;
+        if (row >= args.m || column >= args.n) continue;
+        const int count = static_cast<int>(args.n - column < 4 ? args.n - column : 4);
+        const Vector<float, 4> out = load<4>(staged + line * pitch + quad);
+        if (partial) {
+          float* const to = partial + row * args.n + column;
+#pragma unroll
+          for (int j = 0; j < 4; ++j)
+            if (j < count) to[j] = out.at[j];
+        } else {
+          finish(args.result, product, row, column, count, out.at);
+        }
+      }
+    }
+    __syncthreads();
+  }
+}
+
+constexpr GemmTile kTiles[] = {{128, 128, 900, kStep, 600}, {64, 64, 500, kStep, 220}};
+constexpr GemmTile kTileOfAnyPiece[] = {kTiles[1]};
+
+Operand operand(const void* data, int64_t line, int64_t term, int64_t batch, int64_t outer) {
+  const int64_t across = line == 1 ? term : line;  // the stride that is not 1
+  const auto fits = [&](int64_t piece) {
+    return reinterpret_cast<uintptr_t>(data) % (2 * piece) == 0 && across % piece == 0 &&
+           batch % piece == 0 && outer % piece == 0;
+  };
+  const bool dense = line == 1 || term == 1;
+  return {static_cast<const bf16*>(data),
+          line,
+          term,
+          batch,
+          outer,
+          !dense    ? 1
+          : fits(8) ? 8
+          : fits(2) ? 2
+                    : 1};
+}
+
+struct Choice {
+  Operand a, b;
+  GemmPlan plan;
+};
+
+Choice choose(const Device& device, const GemmCall& call) {
+  Choice choice;
+  choice.a = operand(call.a, call.a_row, call.a_column, call.a_batch, call.a_outer);
+  choice.b = operand(call.b, call.b_column, call.b_row, call.b_batch, call.b_outer);
+  const auto among = [&](const auto& tiles) {
+    return plan_gemm(tiles, device.multiprocessors, call.m, call.n, call.k,
+                     call.outer * call.batch);
+  };
+  choice.plan = choice.a.piece == 8 && choice.b.piece == 8 ? among(kTiles) : among(kTileOfAnyPiece);
+  return choice;
+}
+
+template <int bm, int bn, int warps_m, int warps_n>
+Status start(ExecContext* ctx, const GemmCall& call, const Choice& choice) {
+  const int64_t splits = choice.plan.splits;
+  const MmaArgs args = {choice.a,
+                        choice.b,
+                        call.m,
+                        call.n,
+                        call.k,
+                        choice.plan.chunk,
+                        call.outer * call.batch,
+                        splits > 1 ? static_cast<float*>(call.scratch) : nullptr,
+                        result_of(call)};
+  const Grid grid = tile_grid(call, bm, bn, splits, warps_m * warps_n * 32);
+  const bool a = args.a.line == 1, b = args.b.line == 1;
+  TG_TRY(launch(ctx,
+                a   ? b ? mma_tile<bm, bn, warps_m, warps_n, true, true>
+                        : mma_tile<bm, bn, warps_m, warps_n, true, false>
+                  : b ? mma_tile<bm, bn, warps_m, warps_n, false, true>
+                    : mma_tile<bm, bn, warps_m, warps_n, false, false>,
+                grid, args));
+  return splits > 1 ? finish_partials(ctx, call, splits) : Status::ok;
+}
+
+}  // namespace
+
+size_t gemm_mma_scratch_bytes(const Device& device, const GemmCall& call) {
+  return partial_bytes(call, choose(device, plain(call)).plan.splits);
+}
+
+Status gemm_mma(ExecContext* ctx, const GemmCall& given) {
+  const GemmCall call = plain(given);
+  const Choice choice = choose(*ctx->device, call);
+  if (choice.a.piece == 8 && choice.b.piece == 8 && choice.plan.tile == 0) {
+    ctx->trace.variant = "bf16 gemm 128x128";
+    return start<128, 128, 2, 4>(ctx, call, choice);
+  }
+  ctx->trace.variant = "bf16 gemm 64x64";
+  return start<64, 64, 2, 2>(ctx, call, choice);
+}
+
+}  // namespace tg::cuda

@@ -1,0 +1,123 @@
+// matmul and linear: vectors, batches that broadcast, any strides, empty sides.
+#include "cases.h"
+
+namespace tg::test {
+
+namespace {
+
+constexpr DType kFloats[] = {DType::float32, DType::float64, DType::bfloat16};
+
+// Operands lie in [-2, 2). Errors of a sum's steps mostly cancel, but not where all terms are alike
+// (a stride of 0): then they may reach k units of the result.
+Tolerance sum_of(int64_t k, DType dtype) {
+  const double unit = dtype == DType::float64 ? 0x1p-53 : 0x1p-24;
+  return {unit * static_cast<double>(k + 8), 32 * unit * static_cast<double>(k + 1)};
+}
+
+void multiply(Harness& h, DType dtype, const Shape& a, const Shape& b, Layout layout) {
+  Value x = h.random(dtype, a, layout), y = h.random(dtype, b, layout);
+  h.compare(op_matmul, {&x, &y}, {}, sum_of(a[a.ndim - 1], dtype));
+}
+
+Layout some_layout(Harness& h) {
+  const int64_t kind = h.pick(0, 2);
+  return kind == 0 ? Layout::contiguous : kind == 1 ? Layout::permuted : Layout::any;
+}
+
+// Batches of up to six axes, some of them of size 1 or missing on one side.
+void batches(Harness& h, DType dtype) {
+  const int64_t m = h.pick(1, 20), n = h.pick(1, 20), k = h.pick(1, 30);
+  Shape a, b;
+  const int axes = static_cast<int>(h.pick(1, 6)), missing = static_cast<int>(h.pick(0, axes));
+  const bool short_a = h.pick(0, 1);
+  for (int i = 0; i < axes; ++i) {
+    const int64_t size = h.pick(0, 2) == 0 ? 1 : h.pick(1, axes > 3 ? 2 : 4);
+    if (!(short_a && i < missing)) a.push(h.pick(0, 2) == 0 ? 1 : size);
+    if (short_a || i >= missing) b.push(h.pick(0, 2) == 0 ? 1 : size);
+  }
+  a.push(m), a.push(k), b.push(k), b.push(n);
+  multiply(h, dtype, a, b, some_layout(h));
+}
+
+// A chain of an activation of the product, and what becomes of that and of one more operand.
+// `in_place`: the activation takes the place of the product, which then nobody else may want.
+void chain(Harness& h, DType dtype, Op activation, bool in_place, bool wants_product) {
+  const int64_t m = h.pick(1, 70), n = h.pick(1, 70), k = h.pick(1, 50);
+  Value a = h.random(dtype, shape_of({m, k})), b = h.random(dtype, shape_of({k, n}));
+  Value product = h.random(dtype, shape_of({m, n})), other = h.random(dtype, shape_of({m, n}));
+  Value result = h.random(dtype, shape_of({m, n}));
+  const auto run = [&](const Backend& backend, ExecContext* ctx, const TensorView* v) {
+    const OpCall root = {op_matmul, v, 2, v[2], {}};
+    ChainStage stages[] = {{activation, dtype, dtype, 1, {~kMaxChain}, {0.25}, nullptr},
+                           {op_mul, dtype, dtype, 2, {~0, 0}, {}, v[4].data}};
+    if (in_place) stages[0].out = v[2].data;
+    if (wants_product) stages[1].in[1] = ~kMaxChain;
+    const ChainCall call = {&root, v[2].shape, &v[3], 1, stages, 2};
+    return backend.run_chain(ctx, &call);
+  };
+  Tolerance tolerance = sum_of(k, dtype);
+  tolerance.absolute *= 10;  // factors are below 10
+  h.compare_memory(name_of(activation), {&a, &b, &product, &other, &result}, tolerance, run);
+}
+
+}  // namespace
+
+void matmul_cases(Harness& h) {
+  for (const DType dtype : kFloats) {
+    for (int i = 0; i < 40; ++i) {
+      const int64_t m = h.pick(1, 140), n = h.pick(1, 140), k = h.pick(1, 140);
+      multiply(h, dtype, shape_of({m, k}), shape_of({k, n}), some_layout(h));
+      batches(h, dtype);
+    }
+    for (const int64_t k : {1, 3, 64, 1500}) {
+      multiply(h, dtype, shape_of({k}), shape_of({k}), some_layout(h));
+      multiply(h, dtype, shape_of({k}), shape_of({k, 37}), some_layout(h));
+      multiply(h, dtype, shape_of({37, k}), shape_of({k}), some_layout(h));
+      multiply(h, dtype, shape_of({3, 5, k}), shape_of({k}), some_layout(h));
+      multiply(h, dtype, shape_of({k}), shape_of({2, k, 11}), some_layout(h));
+    }
+    // Heads of attention: two batch axes that are not one in memory.
+    Value q = h.random(dtype, shape_of({2, 12, 3, 16})),
+          key = h.random(dtype, shape_of({2, 12, 3, 16}));
+    for (Value* v : {&q, &key}) {
+      std::swap(v->view.shape[1], v->view.shape[2]);
+      std::swap(v->view.strides[1], v->view.strides[2]);
+    }
+    std::swap(key.view.shape[2], key.view.shape[3]);
+    std::swap(key.view.strides[2], key.view.strides[3]);
+    h.compare(op_matmul, {&q, &key}, {}, sum_of(16, dtype));
+    if (dtype != DType::bfloat16)  // the CPU has no such chains
+      for (const Op activation : {op_relu, op_tanh, op_sigmoid, op_leakyRelu, op_geluErf, op_abs}) {
+        chain(h, dtype, activation, true, false);
+        chain(h, dtype, activation, false, false);
+        chain(h, dtype, activation, false, true);
+      }
+    // Nothing to sum gives zeros; nothing to give is no error.
+    for (const int64_t size : {0, 1}) {
+      multiply(h, dtype, shape_of({5, 0}), shape_of({0, 4}), Layout::contiguous);
+      multiply(h, dtype, shape_of({0, size}), shape_of({size, 4}), Layout::contiguous);
+      multiply(h, dtype, shape_of({3, size}), shape_of({size, 0}), Layout::contiguous);
+      multiply(h, dtype, shape_of({0, 2, size}), shape_of({size, 3}), Layout::contiguous);
+      multiply(h, dtype, shape_of({0}), shape_of({0}), Layout::contiguous);
+    }
+    {  // one column, and x transposed
+      Value x = h.random(dtype, shape_of({26, 3})), weight = h.random(dtype, shape_of({1, 26}));
+      Value bias = h.random(dtype, shape_of({1}));
+      std::swap(x.view.shape[0], x.view.shape[1]);
+      std::swap(x.view.strides[0], x.view.strides[1]);
+      h.compare(op_linear, {&x, &weight, &bias}, {}, sum_of(26, dtype));
+    }
+    for (int i = 0; i < 20; ++i) {
+      const int64_t in = i == 0 ? 0 : h.pick(1, 150), out = i == 1 ? 0 : h.pick(1, 100);
+      Shape shape;
+      for (int64_t d = h.pick(0, 3); d-- > 0;) shape.push(h.pick(1, 9));
+      shape.push(in);
+      Value x = h.random(dtype, shape, some_layout(h));
+      Value weight = h.random(dtype, shape_of({out, in}), some_layout(h));
+      Value bias = h.random(dtype, shape_of({out}), some_layout(h));
+      h.compare(op_linear, {&x, &weight, &bias}, {}, sum_of(in, dtype));
+    }
+  }
+}
+
+}  // namespace tg::test
