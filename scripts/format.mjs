@@ -13,7 +13,7 @@ const listed = output('git', [
   '--exclude-standard',
   '--deduplicate',
 ]);
-const cpp = listed?.split('\n').filter((file) => /\.(cpp|h)$/.test(file)) ?? [];
+const cpp = listed?.split('\n').filter((file) => /\.(cpp|h|cu|cuh)$/.test(file)) ?? [];
 if (cpp.length === 0) throw new Error('git lists no C++ files: run this in a checkout');
 
 const clangFormat = join(dirname(require.resolve('clang-format')), 'index.js');

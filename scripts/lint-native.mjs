@@ -1,8 +1,8 @@
-// Lints the C++ code: every source in native/sources.gypi through the compilers' front ends with the
+// Lints the C++ code: every source in native/sources.gypi, those of CUDA too, through the compilers' front ends with the
 // flags of the build plus tg_lint_flags. g++ must exist; clang++ takes part where it does. Sources of
 // another processor are left to a cross compiler, if there is one.
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { has, jobs, root } from './tools.mjs';
@@ -24,6 +24,17 @@ function sourcesFor(arch) {
   return list;
 }
 
+/** The CUDA library's sources, as g++ sees them for the emulated device. */
+function cudaSources() {
+  const folder = 'native/cuda/emulation';
+  const flags = [`-I${folder}`, '-Wno-unknown-pragmas', '-xc++'];
+  const own = readdirSync(join(root, folder)).filter((file) => file.endsWith('.cpp'));
+  return [...variables.tg_cuda_sources, ...own.map((file) => `${folder}/${file}`)].map((source) => [
+    source,
+    flags,
+  ]);
+}
+
 const native = process.arch;
 const cross = { x64: 'aarch64-linux-gnu-g++', arm64: 'x86_64-linux-gnu-g++' }[native];
 const compilers = [
@@ -39,8 +50,9 @@ for (const [compiler, arch] of compilers) {
     continue;
   }
   const flags = [...variables.tg_flags, ...variables.tg_lint_flags, '-fsyntax-only'];
-  for (const [source, more] of sourcesFor(arch))
-    tasks.push([compiler, [...flags, ...more, source]]);
+  const sources = sourcesFor(arch);
+  if (compiler === 'g++') sources.push(...cudaSources());
+  for (const [source, more] of sources) tasks.push([compiler, [...flags, ...more, source]]);
 }
 
 let failed = 0;

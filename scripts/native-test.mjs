@@ -1,6 +1,6 @@
-// Builds and runs the native tests: node scripts/native-test.mjs [--sanitize | --thread | --arm64] [-R <tests>]
-// --sanitize: with AddressSanitizer and UBSan; --thread: with ThreadSanitizer; --arm64: cross-compiled
-// and run by QEMU. Further arguments go to ctest.
+// Builds and runs the native tests: node scripts/native-test.mjs [--sanitize | --thread | --cuda | --arm64] [-R <tests>]
+// --sanitize: with AddressSanitizer and UBSan; --thread: with ThreadSanitizer; --cuda: those of the CUDA kernels
+// on an emulated device, and only those; --arm64: cross-compiled and run by QEMU. Further arguments go to ctest.
 import { existsSync } from 'node:fs';
 import { has, jobs, needSanitizers, run, skip } from './tools.mjs';
 
@@ -8,6 +8,11 @@ const KINDS = {
   '--plain': { folder: 'build-native', options: ['-DTAPEGRAD_LINT=ON'] },
   '--sanitize': { folder: 'build-native-sanitize', options: ['-DTAPEGRAD_SANITIZE=ON'] },
   '--thread': { folder: 'build-native-thread', options: ['-DTAPEGRAD_SANITIZE=thread'] },
+  '--cuda': {
+    folder: 'build-cuda-emulated',
+    options: ['-DTAPEGRAD_CUDA_EMULATED=ON', '-DTAPEGRAD_ISAS=avx2'],
+    targets: ['cuda', 'cuda_gemm', 'cuda_gemm_hopper', 'cuda_emulation', 'cuda_emulation_units'],
+  },
   '--arm64': {
     folder: 'build-arm64',
     options: ['-DTAPEGRAD_LINT=ON', '-DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake'],
@@ -15,7 +20,7 @@ const KINDS = {
 };
 const args = process.argv.slice(2);
 const kind = args[0] in KINDS ? args.shift() : '--plain';
-const { folder, options } = KINDS[kind];
+const { folder, options, targets = [] } = KINDS[kind];
 const what = `native tests (${kind.slice(2)})`;
 
 if (!has('cmake')) skip(what, 'cmake is missing');
@@ -27,7 +32,8 @@ if (kind === '--arm64') {
 }
 
 run('cmake', ['-S', '.', '-B', folder, '-DTAPEGRAD_ADDON=OFF', ...options]);
-run('cmake', ['--build', folder, '--parallel', jobs]);
+const only = targets.length > 0 ? ['--target', ...targets.map((name) => `${name}_test`)] : [];
+run('cmake', ['--build', folder, '--parallel', jobs, ...only]);
 run('ctest', [
   '--test-dir',
   folder,
@@ -35,5 +41,6 @@ run('ctest', [
   '--no-tests=error',
   '--parallel',
   jobs,
+  ...(targets.length > 0 ? ['-R', '^cuda'] : []),
   ...args,
 ]);

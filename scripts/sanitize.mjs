@@ -1,4 +1,4 @@
-// The addon with AddressSanitizer and UBSan in build-sanitize/: node scripts/sanitize.mjs build | test
+// The addon with AddressSanitizer and UBSan, and the baseline's kernels, in build-sanitize/: node scripts/sanitize.mjs build | test
 // `test` builds it and runs mocha on it, with further arguments passed on. Node itself is not
 // instrumented, hence the preloaded runtime; its leaks at exit are not ours.
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ needSanitizers(what);
 run(process.execPath, [
   join(root, 'node_modules/cmake-js/bin/cmake-js'),
   ...['build', '--out', 'build-sanitize', '--parallel', jobs],
-  ...['--CDTAPEGRAD_SANITIZE=ON', '--CDBUILD_TESTING=OFF'],
+  ...['--CDTAPEGRAD_SANITIZE=ON', '--CDTAPEGRAD_ISAS=baseline', '--CDBUILD_TESTING=OFF'],
 ]);
 if (command === 'test') {
   const library = (name) => output(process.env.CXX || 'g++', [`-print-file-name=${name}`]);
