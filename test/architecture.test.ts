@@ -15,15 +15,16 @@ const FLOORS = {
   native: [
     ['schema/*'],
     ['core/*'],
-    ['cpu/table.h cpu/*_table.h'],
-    ['cpu/kernels/*', 'cpu/*'],
+    ['cpu/table.h cpu/*_table.h', 'cuda/emulation/*'],
+    ['cpu/kernels/*', 'cpu/*', 'cuda/*'],
     ['cpu/isa/*'],
     ['program/*'],
     ['binding/*'],
   ],
   lib: [
     ['schema.gen.ts', 'errors.ts', 'native.ts'],
-    ['tensor.ts tape.ts', 'plateau.ts'],
+    ['device.ts', 'plateau.ts', 'precision.ts'],
+    ['tensor.ts tape.ts'],
     ['recording.ts', 'tree.ts'],
     ['apply.ts', 'schedules.ts'],
     ['compose.ts', 'reduction.ts', 'ops.gen.ts', 'create.ts'],
@@ -55,7 +56,7 @@ const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
 const filesUnder = (folder: string) =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .map((file) => file.replaceAll('\\', '/'))
-    .filter((file) => /\.(ts|cpp|h)$/.test(file))
+    .filter((file) => /\.(ts|cpp|h|cu|cuh)$/.test(file))
     .sort();
 
 /** Whether `*` in a pattern, which stands for no '/', makes it the file's name. */
@@ -168,15 +169,15 @@ describe('architecture', () => {
     const listed = Object.entries(variables)
       .filter(([name]) => name.endsWith('_sources'))
       .flatMap(([, files]) => files);
-    const present = ['core', 'cpu', 'program', 'binding']
+    const present = ['core', 'cpu', 'cuda', 'program', 'binding']
       .flatMap((folder) => filesUnder(`native/${folder}`).map((file) => `native/${folder}/${file}`))
-      .filter((file) => file.endsWith('.cpp'));
+      .filter((file) => /\.(cpp|cu)$/.test(file) && !file.includes('/emulation/'));
     expect(listed.sort()).to.deep.equal(present.sort());
   });
 
   it('native/test/CMakeLists.txt lists every native test', () => {
-    const lines = read('native/test/CMakeLists.txt').matchAll(/^native_test\w*\((\w+)/gm);
-    const listed = [...lines].map((match) => `${match[1]}_test.cpp`);
+    const lines = read('native/test/CMakeLists.txt').matchAll(/^ *native_test\w*\((\w+)/gm);
+    const listed = [...new Set([...lines].map((match) => `${match[1]}_test.cpp`))];
     const present = filesUnder('native/test').filter((file) => file.endsWith('_test.cpp'));
     expect(listed.sort()).to.deep.equal(present);
   });

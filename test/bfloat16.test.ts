@@ -237,7 +237,7 @@ describe('bfloat16', () => {
   it('files keep every bit, payloads of NaN included', () => {
     tg.tidy(() => {
       const bits = Uint16Array.from({ length: 65536 }, (_, i) => i);
-      const x = fromData(bits, [256, 256], 'bfloat16');
+      const x = fromData(bits, [256, 256], 'bfloat16', 'cpu');
       const { tensors } = tg.io.decodeSafetensors(tg.io.encodeSafetensors({ x, y: tg.ones([1]) }));
       expect(tensors['x']!.dtype).to.equal('bfloat16');
       expect(storedData(tensors['x']!)).to.deep.equal(bits);

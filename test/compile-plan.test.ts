@@ -112,7 +112,7 @@ function trainer(model: nn.Sequential) {
   };
 }
 const planOf = (fn: (x: Tensor, y: Tensor) => Tensor, x: Tensor, y: Tensor) => {
-  const program = new Program(fn, [x, y]);
+  const program = new Program(fn, [x, y], 'cpu');
   const { id } = program as unknown as { id: number };
   return { program, id, plan: JSON.parse(native.programDescribe(id, 0)) as Plan };
 };

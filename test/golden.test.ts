@@ -73,7 +73,7 @@ function runOpCase(c: OpCase, dtype: Real, way: number | null): void {
   tg.tidy(() => {
     const inputs = c.inputs.map((a, i) => {
       const plain = toTensor(here(a), dtype);
-      const t = way === null || plain.size === 0 ? plain : scattered(plain, way).detach();
+      const t = way === null || plain.size === 0 ? plain : scattered(plain, way);
       if (c.grads?.[i]) t.requiresGrad = true;
       return t;
     });

@@ -1,49 +1,16 @@
 // Every instruction set this machine offers, each in a process of its own: the golden cases and the
 // catalogue's kernels. And the same bits for every number of threads, at sizes that really split.
 import { expect } from 'chai';
-import { spawn } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import * as tg from 'tapegrad';
 import type { Tensor } from 'tapegrad';
 import { bits, traced } from './catalogue/harness.js';
+import { runTests, type Outcome } from './children.js';
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
-const mocha = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
-
-interface Report {
-  stats: { passes: number; failures: number; pending: number };
-  failures: { fullTitle: string; err: { message: string } }[];
-  passes: { fullTitle: string }[];
-}
 /** Runs test files on an instruction set; what runs them in this process is tested by themselves. */
-function runOn(
-  isa: string,
-  files: string[],
-): Promise<{ code: number | null; signal: string | null; report: Report | null; stderr: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(
-      process.execPath,
-      [mocha, '--no-config', '--no-package', '--timeout', '60000', '--reporter', 'json', ...files],
-      {
-        env: { ...process.env, TAPEGRAD_ISA: isa, TAPEGRAD_TEST: 'kernels' },
-      },
-    );
-    let [stdout, stderr] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    child.on('error', reject);
-    child.on('close', (code, signal) => {
-      let report: Report | null = null;
-      try {
-        report = JSON.parse(stdout) as Report;
-      } catch {
-        // The test says what came instead.
-      }
-      resolve({ code, signal, report, stderr: stderr + (report ? '' : stdout.slice(0, 500)) });
-    });
-  });
-}
+const runOn = (isa: string, files: string[]): Promise<Outcome> =>
+  runTests({ TAPEGRAD_ISA: isa, TAPEGRAD_TEST: 'kernels' }, files);
 
 describe('instruction sets', function () {
   this.timeout(180_000);

@@ -124,7 +124,7 @@ export function traced<T>(fn: () => T): { result: T; kernels: NativeTrace[] } {
       kernels.push(
         native.mailbox[MAILBOX.isView]
           ? { isa: '', kernel: 'view', dtype: '', variant: '' }
-          : native.trace(),
+          : native.trace(0),
       );
       return handle;
     };

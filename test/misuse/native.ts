@@ -41,7 +41,7 @@ function make(): void {
   box[MAILBOX.attrs] = sizes.length;
   sizes.forEach((d, i) => (box[MAILBOX.attrs + 1 + i] = d));
   const owner = {};
-  live.push(native.fromData(owner, dtype, data));
+  live.push(native.fromData(owner, dtype, data, 0));
   owners.push(owner);
 }
 
@@ -171,7 +171,7 @@ function record(): void {
   } catch {
     // Nothing was being recorded.
   }
-  native.traceBegin(1, 0);
+  native.traceBegin(1, 0, 0);
   const shape = pick([[2, 3], [4], []]);
   const inputs = Array.from({ length: 1 + below(3) }, () => {
     [shape.length, ...shape, 0].forEach((v, i) => (box[MAILBOX.attrs + i] = v));
@@ -193,7 +193,7 @@ function record(): void {
     [shape.length, ...shape].forEach((v, i) => (box[MAILBOX.attrs + i] = v));
     const owner = {};
     owners.push(owner);
-    return native.fromData(owner, 0, new Float32Array(shape.reduce((a, b) => a * b, 1)));
+    return native.fromData(owner, 0, new Float32Array(shape.reduce((a, b) => a * b, 1)), 0);
   });
   fitting.push({ id, inputs: given });
   if (fitting.length > 9) for (const h of fitting.shift()!.inputs) native.dispose(h);
@@ -218,15 +218,32 @@ function template(name: string): unknown[] {
     case 'accumulate':
       return [anyHandle(), anyHandle()];
     case 'fromData':
-      return [{}, below(5), anyArray()];
+      return [{}, below(5), anyArray(), below(2)];
     case 'zerosLike':
-      return [{}, anyHandle()];
+      return [{}, null, anyHandle()];
+    case 'generate':
+      return [pick(ops).code, {}, below(2)];
+    case 'toDevice':
+      return [{}, null, anyHandle(), below(2)];
+    case 'moveTo':
+      return [anyHandle(), below(2)];
+    case 'readLater':
+      return [anyHandle(), below(5)];
+    case 'readTake':
+      return [below(3), anyArray()];
+    case 'openDevice':
+    case 'synchronize':
+    case 'memory':
+    case 'trace':
+    case 'resetPeak':
+      return [below(2)];
     case 'read':
       return [anyHandle(), anyArray()];
+    case 'readsListen':
     case 'programsListen':
       return [() => undefined];
     case 'traceBegin':
-      return [below(9), below(9)];
+      return [below(9), below(9), below(3)];
     case 'traceInput':
       return [{}];
     case 'traceNumber':
@@ -250,7 +267,7 @@ function template(name: string): unknown[] {
     case 'setThreads':
       return [1 + below(3)];
     case 'setMemoryLimit':
-      return [LIMIT];
+      return [LIMIT, below(2)];
     default:
       return [anyHandle()];
   }
@@ -261,15 +278,15 @@ function template(name: string): unknown[] {
  * room for its result: it must be refused, for its kernel would read what was freed.
  */
 function sparesOperands(): boolean {
-  native.setMemoryLimit(2 ** 40);
+  native.setMemoryLimit(2 ** 40, 0);
   const [n, m] = [1024, 1024];
   const [a, b] = [1, 2].map((v) => {
     box[MAILBOX.attrs] = 2;
     box[MAILBOX.attrs + 1] = n;
     box[MAILBOX.attrs + 2] = m;
-    return native.fromData({}, 0, new Float32Array(n * m).fill(v));
+    return native.fromData({}, 0, new Float32Array(n * m).fill(v), 0);
   }) as [number, number];
-  native.setMemoryLimit(native.memory().bytes + 2 ** 20);
+  native.setMemoryLimit(native.memory(0).bytes + 2 ** 20, 0);
   try {
     native.run(code('add'), {}, null, a, b);
     return false;
@@ -285,7 +302,7 @@ let worked = 0;
 let refused = 0;
 const wrong: string[] = [];
 for (let n = 0; n < calls; ++n) {
-  native.setMemoryLimit(LIMIT);
+  native.setMemoryLimit(LIMIT, 0);
   native.setThreads(2);
   while (live.length < 12) make();
   if (below(50) === 0) record();
@@ -320,7 +337,7 @@ for (let n = 0; n < calls; ++n) {
   if (owners.length > 200) owners.splice(0, 100);
 }
 for (const id of programs) native.programDispose(id);
-native.setMemoryLimit(2 ** 40);
+native.setMemoryLimit(2 ** 40, 0);
 for (const h of live) native.dispose(h);
 fillMailbox();
 box.fill(0);

@@ -1,0 +1,12 @@
+// Given to mocha as a file of its own (see cuda-golden.test.ts): what other test files make is on the CUDA device,
+// and some of it was.
+import { expect } from 'chai';
+import * as tg from 'tapegrad';
+import './device.js';
+
+before(() => {
+  tg.setDefaultDevice('cuda');
+});
+after(() => {
+  expect(tg.memory({ device: 'cuda' }).systemAllocations).to.be.above(0);
+});

@@ -1,0 +1,131 @@
+// What a process meets whose CUDA device is missing, small or fails: prints JSON. The device's trouble is in the
+// environment: see cuda-errors.test.ts.
+import { Worker, isMainThread } from 'node:worker_threads';
+import { fileURLToPath } from 'node:url';
+import * as tg from 'tapegrad';
+
+interface Failure {
+  name: string;
+  code: string | undefined;
+  message: string;
+}
+const failureOf = (error: unknown): Failure => {
+  const { name, message, code } = error as Error & { code?: string };
+  return { name, code, message };
+};
+function attempt(fn: () => unknown): Failure | null {
+  try {
+    fn();
+    return null;
+  } catch (error) {
+    return failureOf(error);
+  }
+}
+const there = { device: 'cuda' } as const;
+
+const MODES: Record<string, () => unknown> = {
+  /** Everything that names the device. */
+  missing: () => ({
+    available: tg.cuda.isAvailable(),
+    diagnosis: tg.cuda.diagnose(),
+    limit: tg.cuda.memoryLimit,
+    failures: [
+      attempt(() => tg.zeros([2], there)),
+      attempt(() => tg.tensor([1], there)),
+      attempt(() => tg.ones([2]).to('cuda')),
+      attempt(() => {
+        tg.setDefaultDevice('cuda');
+      }),
+      attempt(() => new tg.nn.Linear(2, 2).to('cuda')),
+      attempt(() => tg.memory(there)),
+    ],
+    synchronized: attempt(() => {
+      tg.cuda.synchronize();
+    }),
+    cpu: tg.ones([2]).add(1).toArray(),
+  }),
+
+  /** Ops until one fails, and what can be done afterwards. */
+  async fails() {
+    // No kernel runs for these.
+    const x = tg.tensor(new Float32Array(64).fill(1), there);
+    const early = x.data();
+    let first: Failure | null = null;
+    for (let i = 0; i < 100 && !first; ++i) first = attempt(() => x.add(1).dispose());
+    first ??= attempt(() => {
+      tg.cuda.synchronize();
+    });
+    const asked = await x.data().then(() => null, failureOf);
+    const later = [
+      attempt(() => x.add(1)),
+      attempt(() => x.dataSync()),
+      attempt(() => tg.zeros([2], there)),
+      attempt(() => tg.ones([2]).to('cuda')),
+      attempt(() => {
+        tg.cuda.synchronize();
+      }),
+    ];
+    const available = tg.cuda.isAvailable();
+    const before = tg.memory(there).tensors;
+    x.dispose();
+    return {
+      first,
+      asked,
+      later,
+      available,
+      disposed: [x.isDisposed, tg.memory(there).tensors - before],
+      early: await early.then((data) => data[0], failureOf),
+      cpu: tg.ones([2]).add(1).toArray(),
+    };
+  },
+
+  /** Tensors that nobody disposes of, more of them than the device holds; then too large ones. */
+  full() {
+    for (let i = 0; i < 200; ++i) tg.zeros([1 << 18], there); // 200 MiB
+    const kept: tg.Tensor[] = [];
+    let full: Failure | null = null;
+    while (!full && kept.length < 1000) full = attempt(() => kept.push(tg.zeros([1 << 20], there)));
+    for (const t of kept) t.dispose();
+    return {
+      full,
+      kept: kept.length,
+      huge: attempt(() => tg.zeros([2 ** 38], there)),
+      uploaded: attempt(() => tg.broadcastTo(tg.ones([1]), { shape: [2 ** 38] }).to('cuda')),
+      after: tg
+        .ones([1 << 20], there)
+        .slice({ axis: 0, start: 0, end: 2 })
+        .toArray(),
+    };
+  },
+
+  /** Ends with copies under way. */
+  exit() {
+    for (let i = 0; i < 50; ++i) void tg.full([1 << 16], i, there).data();
+    process.exit(0);
+  },
+
+  /** Workers that are terminated in the middle of ops and copies. */
+  async terminate() {
+    for (let i = 0; i < 10; ++i) {
+      const worker = new Worker(fileURLToPath(import.meta.url), { argv: ['work'] });
+      await new Promise((resolve) => worker.once('message', resolve));
+      await new Promise((resolve) => setTimeout(resolve, i));
+      await worker.terminate();
+    }
+    return { cpu: tg.ones([2]).toArray(), cuda: tg.ones([2], there).toArray() };
+  },
+};
+
+async function work(): Promise<void> {
+  const { parentPort } = await import('node:worker_threads');
+  for (let i = 0; ; ++i) {
+    const x = tg.ones([1 << 12], there);
+    const reads = [x.add(i).data(), x.mul(2).data()];
+    if (i === 0) parentPort!.postMessage('works');
+    await Promise.race(reads);
+  }
+}
+
+const mode = process.argv[2]!;
+if (!isMainThread) await work();
+else console.log(JSON.stringify(await MODES[mode]!()));
