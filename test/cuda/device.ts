@@ -17,6 +17,7 @@ export const emulated = tg.cuda.diagnose().devices[0]?.name === 'Emulated device
 /** Skips a test or a suite without a device, and says why. */
 export function needsDevice(context: Mocha.Context): void {
   if (missing === '') return;
-  if (context.test) context.test.title += ` (${missing})`;
+  // Mocha has printed the suite's title already, and prints no reason.
+  console.log(`    skipped: ${missing}`);
   context.skip();
 }
