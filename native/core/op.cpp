@@ -18,6 +18,16 @@ const char* name_of(Op op) {
   return op < kOps ? kNames[op] : "unknown op";
 }
 
+uint32_t reduced_axes(const OpCall& call) {
+  if (call.op != op_sumTo) return call.attrs.axes;
+  const Shape &from = call.in[0].shape, &to = call.out.shape;
+  const int lead = from.ndim - to.ndim;
+  uint32_t axes = 0;
+  for (int i = 0; i < from.ndim; ++i)
+    if (i < lead || (to[i - lead] == 1 && from[i] != 1)) axes |= 1u << i;
+  return axes;
+}
+
 bool TensorView::contiguous() const {
   int64_t step = 1;
   for (int i = shape.ndim - 1; i >= 0; --i) {

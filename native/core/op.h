@@ -58,4 +58,8 @@ struct OpCall {
   uint32_t numbers = 0;  // bit i: in[i] is one number in the host's memory, wherever the op runs
 };
 
+// The axes that a reduction takes away, as a bit set: those of its attribute, or for sumTo those
+// that broadcasting added or stretched.
+uint32_t reduced_axes(const OpCall& call);
+
 }  // namespace tg

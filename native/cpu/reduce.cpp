@@ -368,15 +368,7 @@ Status reduce(const Reducers<T>& kernels, ExecContext* context, const OpCall& ca
 
 Status run_reduce(const ReduceTable& table, ExecContext* context, const OpCall& call) {
   const TensorView& x = call.in[0];
-  uint32_t mask = call.attrs.axes;
-  if (call.op == op_sumTo) {
-    // The axes that broadcasting added or stretched.
-    const Shape& to = call.out.shape;
-    const int lead = x.shape.ndim - to.ndim;
-    mask = 0;
-    for (int i = 0; i < x.shape.ndim; ++i)
-      if (i < lead || (to[i - lead] == 1 && x.shape[i] != 1)) mask |= 1u << i;
-  }
+  const uint32_t mask = reduced_axes(call);
   switch (x.dtype) {
     case DType::float32:
       return reduce(table.f32, context, call, mask);

@@ -31,15 +31,7 @@ Status reduce_sums(ExecContext* ctx, const OpCall& call, const ReducePlan& plan)
 
 Status run_reduce(ExecContext* ctx, const OpCall& call) {
   const TensorView& x = call.in[0];
-  uint32_t mask = call.attrs.axes;
-  if (call.op == op_sumTo) {
-    // The axes that broadcasting added or stretched.
-    const Shape& to = call.out.shape;
-    const int lead = x.shape.ndim - to.ndim;
-    mask = 0;
-    for (int i = 0; i < x.shape.ndim; ++i)
-      if (i < lead || (to[i - lead] == 1 && x.shape[i] != 1)) mask |= 1u << i;
-  }
+  const uint32_t mask = reduced_axes(call);
   const bool places = call.op == op_argmax || call.op == op_argmin;
   const ReducePlan plan = plan_reduction(x, mask, places, nullptr);
   ctx->trace.variant = plan.columns ? "columns" : "rows";
