@@ -177,7 +177,11 @@ function compiled({ sizes, batch, by }: Extract<Work, { kind: 'compiled' }>): Ru
   // The rows of the one batch n times, in order: as much to compute and to read as the peers have.
   const repeat = (n: number) => ({
     count: () => n * batch,
-    order: () => Int32Array.from({ length: n * batch }, (_, i) => i % batch),
+    order: () => {
+      const order = new Int32Array(n * batch);
+      for (let i = 0; i < order.length; ++i) order[i] = i % batch;
+      return order;
+    },
   });
   return async (n) => {
     const loader = new data.DataLoader([x, y], { batchSize: batch, sampler: repeat(n) });
