@@ -26,7 +26,14 @@ export type Work =
    * The same as a compiled program: many steps of `train`, which gathers the one batch again and again; or one
    * awaited call after the other.
    */
-  | { kind: 'compiled'; sizes: number[]; batch: number; by: 'train' | 'call' }
+  | {
+      kind: 'compiled';
+      sizes: number[];
+      batch: number;
+      by: 'train' | 'call';
+      /** Of train; `'throw'` unless told, as for users. */
+      onNaN?: 'ignore';
+    }
   /** The same of a small convolutional network on 28×28 images; see `CNN`. */
   | { kind: 'cnn'; batch: number }
   /** Only the matrix products of a step, one after the other; no case, but beside one (limits.ts). */

@@ -168,7 +168,7 @@ export function compiledStep(sizes: number[], batch: number) {
   return { step, x, y };
 }
 
-function compiled({ sizes, batch, by }: Extract<Work, { kind: 'compiled' }>): Run {
+function compiled({ sizes, batch, by, onNaN }: Extract<Work, { kind: 'compiled' }>): Run {
   const { step, x, y } = compiledStep(sizes, batch);
   if (by === 'call')
     return async (n) => {
@@ -185,7 +185,7 @@ function compiled({ sizes, batch, by }: Extract<Work, { kind: 'compiled' }>): Ru
   });
   return async (n) => {
     const loader = new data.DataLoader([x, y], { batchSize: batch, sampler: repeat(n) });
-    await step.train(loader).finished;
+    await step.train(loader, { ...(onNaN && { onNaN }) }).finished;
   };
 }
 

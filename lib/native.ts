@@ -64,6 +64,8 @@ export interface NativeProgramFacts {
   arenaBytes: number;
   sumBytes: number;
   allocations: number;
+  /** Times that a step waited for all that its device had been asked for, which was idle then. */
+  stalls: number;
 }
 
 export type DataArray = Float32Array | Float64Array | Int32Array | Uint8Array;

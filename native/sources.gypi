@@ -39,6 +39,7 @@
       "native/cpu/softmax.cpp",
       "native/program/culprit.cpp",
       "native/program/describe.cpp",
+      "native/program/device_steps.cpp",
       "native/program/fuse.cpp",
       "native/program/graph.cpp",
       "native/program/passes.cpp",

@@ -129,6 +129,23 @@ describe('CUDA errors', function () {
       }
     });
 
+    it('that fails with steps in flight: the run says so, and nothing stays', () => {
+      let most = 0;
+      for (const at of [20, 41, 90]) {
+        const { first, again, steps, left, cpu } = child('flight', {
+          TAPEGRAD_EMULATION_FAIL_LAUNCH: String(at),
+          TAPEGRAD_EMULATION_COPY_DELAY: '100',
+        }) as Trouble & { first: Failure; again: Failure[]; steps: [number, number] };
+        for (const failure of [first, ...again]) expect(failure.code).to.equal('TG_DEVICE');
+        expect(again[1]!.message).to.include('the device cannot be used again');
+        expect(steps[1]).to.equal(steps[0]);
+        expect(steps[0]).to.be.within(most, at);
+        most = steps[0] + 1;
+        expect(left).to.deep.equal([0, 0]);
+        expect(cpu).to.deep.equal([2, 2]);
+      }
+    });
+
     it('that is full: garbage makes room, then TG_OUT_OF_MEMORY', () => {
       const { full, kept, huge, uploaded, after } = child('full', {
         TAPEGRAD_EMULATION_MEMORY: String(128 << 20),

@@ -36,9 +36,16 @@ export type Work =
     }
   /**
    * Forward, cross-entropy, backward and Adam of a ReLU network as one compiled program; the peer's is one CUDA
-   * graph of all of it, or torch.compile in its mode for small steps.
+   * graph of all of it, or torch.compile in its mode for small steps. `onNaN`: ours does not look at the loss in each
+   * step, which the peer never does.
    */
-  | { kind: 'step'; sizes: number[]; batch: number; peer: 'graph' | 'compile' }
+  | {
+      kind: 'step';
+      sizes: number[];
+      batch: number;
+      peer: 'graph' | 'compile';
+      onNaN?: 'ignore';
+    }
   /** An op on tensors so small that only its call counts, recorded and dropped. */
   | { kind: 'add'; shape: number[] };
 
@@ -123,6 +130,10 @@ const step = (sizes: number[], batch: number, peer: 'graph' | 'compile'): Case =
   name: `step/${sizes.join('-')}-b${batch}-${peer}`,
   work: { kind: 'step', sizes, batch, peer },
 });
+const blindStep = (sizes: number[], batch: number): Case => ({
+  name: `step/${sizes.join('-')}-b${batch}-graph-blind`,
+  work: { kind: 'step', sizes, batch, peer: 'graph', onNaN: 'ignore' },
+});
 
 const MLP: [number[], number] = [[784, 256, 128, 10], 128];
 const WIDE: [number[], number] = [[1024, 1024, 1024, 1024, 1024], 256];
@@ -138,6 +149,7 @@ export const CASES: readonly Case[] = [
   // 256 MiB of matrices, several times what the cache holds.
   ...[16, 64, 128].map((m) => matmul('bfloat16', [m, 4096, 4096], 8)),
   step(...MLP, 'graph'),
+  blindStep(...MLP),
   step(...WIDE, 'graph'),
   matmul('float32', [4096, 4096, 4096]),
   matmul('float32', [4096, 4096, 4096], 1, 'float32'),

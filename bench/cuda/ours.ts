@@ -90,6 +90,7 @@ function build(work: Work): Run {
         by: 'train',
         sizes: work.sizes,
         batch: work.batch,
+        ...(work.onNaN && { onNaN: work.onNaN }),
       });
     case 'add':
       return buildAnywhere({ kind: 'eager', op: 'add', shape: work.shape });

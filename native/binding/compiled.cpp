@@ -343,7 +343,7 @@ napi_value program_describe(napi_env env, napi_callback_info info) {
   return make_string(env, (recorded ? program.recorded() : program.prepared()).c_str());
 }
 
-// (id) -> {row, streams, arenaBytes, sumBytes, allocations}
+// (id) -> {row, streams, arenaBytes, sumBytes, allocations, stalls}
 napi_value program_facts(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   Runner* runner = runner_of(args);
@@ -359,6 +359,7 @@ napi_value program_facts(napi_env env, napi_callback_info info) {
   set("arenaBytes", static_cast<double>(program.plan().bytes));
   set("sumBytes", static_cast<double>(program.plan().sum));
   set("allocations", static_cast<double>(program.allocations()));
+  set("stalls", static_cast<double>(program.stalls()));
   return result;
 }
 

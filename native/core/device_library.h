@@ -9,6 +9,7 @@ namespace tg {
 
 struct Device;       // one user of a device: its stream, and what belongs to it
 struct DeviceGraph;  // recorded calls
+struct DeviceMark;   // a place in the order of a device's work
 
 struct DeviceInfo {
   char name[256];  // "NVIDIA H200"
@@ -67,6 +68,13 @@ struct DeviceLibrary {
                          size_t bytes);
   Status (*fetch_later)(Device* device, Error* error, void* to_host, const void* from,
                         size_t bytes);
+
+  // Marks the place behind all that was asked for so far. A null *mark is replaced by a new one,
+  // another one is moved.
+  Status (*set_mark)(Device* device, Error* error, DeviceMark** mark);
+  // Waits for the work before a mark, not for what is behind it; tells what failed.
+  Status (*reach_mark)(Device* device, Error* error, DeviceMark* mark);
+  void (*drop_mark)(Device* device, DeviceMark* mark);
 
   const Backend* backend;
 };

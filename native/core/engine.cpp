@@ -110,6 +110,13 @@ Status Engine::wait_for(const char* what, ProgramLock* program) {
   return Status::ok;
 }
 
+// What the call asked of a device has only begun: it reads what these programs are about to write.
+void Engine::resume_paused() {
+  Error ignored;  // who uses the device next is told
+  if (cuda_) (void)cuda_->library->finish(cuda_->device, &ignored);
+  while (n_paused_ > 0) paused_[--n_paused_]->resume();
+}
+
 Status Engine::find_writable(const char* what, double handle, Tensor** tensor) {
   *tensor = table_.find(handle);
   if (*tensor && !recorder_ && ((*tensor)->storage->writer || (*tensor)->storage->readers > 0))

@@ -187,7 +187,7 @@ class Engine {
     }
     ~Using() {
       engine.n_used_ = 0;
-      while (engine.n_paused_ > 0) engine.paused_[--engine.n_paused_]->resume();
+      if (engine.n_paused_ > 0) engine.resume_paused();
     }
   };
   Status execute(DeviceState& state, Op op, const TensorView* views, Tensor* const* inputs,
@@ -202,6 +202,7 @@ class Engine {
   Status not_recorded(const char* what);
   Status elsewhere(const char* what, uint8_t device);
   Status wait_for(const char* what, ProgramLock* program);
+  void resume_paused();
   Status collect(const char* what, const double* handles, int count, Recorded* tensors);
   Status collect_item(const char* what, const double* handles, int states, Recorded* tensors);
   Status make_item(DeviceState& state, const Recorded* tensors, int states, OptimizerItem* item,

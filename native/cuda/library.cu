@@ -12,6 +12,10 @@ struct DeviceGraph {
   cudaGraphExec_t executable;
 };
 
+struct DeviceMark {
+  cudaEvent_t event;
+};
+
 namespace cuda {
 
 Status failed(Error* error, const char* what, cudaError_t code) {
@@ -239,6 +243,38 @@ Status fetch_later(Device* device, Error* error, void* to, const void* from, siz
   return Status::ok;
 }
 
+Status make_mark(Error* error, DeviceMark** result) {
+  DeviceMark* const mark = new (std::nothrow) DeviceMark{};
+  if (!mark) return error->set(Status::out_of_memory, "cuda: no memory for a mark");
+  const cudaError_t code = cudaEventCreateWithFlags(&mark->event, cudaEventDisableTiming);
+  if (code == cudaSuccess) {
+    *result = mark;
+    return Status::ok;
+  }
+  delete mark;
+  return failed(error, "cuda", code);
+}
+
+Status set_mark(Device* device, Error* error, DeviceMark** mark) {
+  enter(device);
+  if (!*mark) TG_TRY(make_mark(error, mark));
+  TG_CUDA("cuda", cudaEventRecord((*mark)->event, device->stream));
+  return Status::ok;
+}
+
+Status reach_mark(Device* device, Error* error, DeviceMark* mark) {
+  enter(device);
+  TG_CUDA("cuda", cudaEventSynchronize(mark->event));
+  return Status::ok;
+}
+
+void drop_mark(Device* device, DeviceMark* mark) {
+  enter(device);
+  (void)cudaEventDestroy(mark->event);
+  (void)cudaGetLastError();
+  delete mark;
+}
+
 constexpr DeviceLibrary kLibrary = {
     kDeviceAbi,    kBackendAbi,    device_fingerprint(),
     "cuda",        count,          describe,
@@ -248,7 +284,8 @@ constexpr DeviceLibrary kLibrary = {
     clear,         finish,         begin_graph,
     end_graph,     run_graph,      drop_graph,
     allocate_host, release_host,   upload_later,
-    fetch_later,   &kBackend,
+    fetch_later,   set_mark,       reach_mark,
+    drop_mark,     &kBackend,
 };
 
 }  // namespace

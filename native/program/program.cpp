@@ -177,7 +177,8 @@ void Program::prepare() {
   for (Call& call : calls_) call.op.in = views_.data() + call.views;
 }
 
-Status Program::check(bool want_norm, const std::vector<Source>& sources) {
+Status Program::check(int64_t steps, OnNaN on_nan, bool want_norm,
+                      const std::vector<Source>& sources) {
   bool moved = false;
   for (Value& value : graph_->values)
     if (!graph_->still_there(value, &moved))
@@ -189,9 +190,9 @@ Status Program::check(bool want_norm, const std::vector<Source>& sources) {
   if (moved) prepare();
   if (!device_) return Status::ok;
   if (moved) device_->drop_graphs();
-  TG_TRY(prepare_sources(sources));
-  TG_TRY(record_graphs(false));
-  if (want_norm) TG_TRY(record_graphs(true));
+  TG_TRY(prepare_slots(steps, sources));
+  TG_TRY(record_graphs(guards(on_nan), false));
+  if (want_norm) TG_TRY(record_graphs(guards(on_nan), true));
   return engine_.finish(device());  // what eager calls are about to write
 }
 
@@ -201,20 +202,19 @@ Status Program::fill(size_t i, double handle) {
   return engine_.read(handle, input.view.dtype, address(input), input.view.bytes());
 }
 
-Status Program::gather(const std::vector<Source>& sources, const int32_t* order, int64_t step) {
+void Program::gather(const std::vector<Source>& sources, const int32_t* order, int64_t step) {
   for (size_t i = 0; i < sources.size(); ++i) {
     const TensorView& input = graph_->inputs[i].view;
     const int64_t rows = input.shape[0];
     if (rows == 0) continue;
     const int32_t* row = order + step * rows;
     if (device_) {
-      TG_TRY(gather_on_device(i, sources[i], row));
+      gather_on_device(i, sources[i], row);
       continue;
     }
     copy_rows(static_cast<char*>(address(graph_->inputs[i])), sources[i].rows, row, rows,
               input.bytes() / static_cast<size_t>(rows));
   }
-  return Status::ok;
 }
 
 void copy_rows(char* to, const char* from, const int32_t* row, int64_t count, size_t bytes) {
@@ -276,9 +276,24 @@ Status Program::run_all(size_t from, size_t to, const StepArguments& arguments,
   return Status::ok;
 }
 
+int Program::depth() const { return device_ ? device_->depth : 1; }
+uint64_t Program::stalls() const { return device_ ? device_->stalls : 0; }
+
+Status Program::begin(const StepArguments& arguments, bool* skipped) {
+  if (device_) return begin_on_device(arguments, skipped);
+  TG_TRY(step(arguments, &result_));
+  *skipped = result_.skipped;
+  return Status::ok;
+}
+
+Status Program::end(StepResult* result) {
+  if (device_) return end_on_device(result);
+  *result = result_;
+  return Status::ok;
+}
+
 Status Program::step(const StepArguments& arguments, StepResult* result) {
   *result = {kUnknown, kUnknown, false};
-  if (device_) return step_on_device(arguments, result);
   for (const Graph::StepNumber& n : graph_->step_numbers) {
     const double number = arguments.numbers[n.at];
     if (n.to.view.dtype == DType::float64)
@@ -286,7 +301,7 @@ Status Program::step(const StepArguments& arguments, StepResult* result) {
     else
       *static_cast<float*>(address(n.to)) = static_cast<float>(number);
   }
-  const bool guard = has_loss_ && arguments.on_nan != OnNaN::ignore;
+  const bool guard = guards(arguments.on_nan);
   if (guard) TG_TRY(save_early_writes());
   Status status = run_all(0, loss_at_, arguments, result);
   if (has_loss_ && status == Status::ok) result->loss = number_at(output(0), 0);

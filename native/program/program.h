@@ -37,6 +37,7 @@ struct Source {
 void copy_rows(char* to, const char* from, const int32_t* row, int64_t count, size_t bytes);
 
 struct DeviceRun;
+struct DeviceSlot;
 struct Segment;
 
 class Program {
@@ -48,20 +49,28 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // On the JavaScript thread, before steps are run with these arguments: whether all that the
-  // program uses exists still; finds memory that has moved.
-  Status check(bool want_norm, const std::vector<Source>& sources);
+  // On the JavaScript thread, before so many steps are run with these arguments: whether all that
+  // the program uses exists still; finds memory that has moved.
+  Status check(int64_t steps, OnNaN on_nan, bool want_norm, const std::vector<Source>& sources);
   // On the JavaScript thread: copies a tensor of input i's dtype and shape into it, from wherever
   // it is.
   Status fill(size_t i, double handle);
-  // Any thread. Copies rows of the sources into the inputs: input i gets those of sources[i] that
-  // `order` names for this step, as many as it has.
-  Status gather(const std::vector<Source>& sources, const int32_t* order, int64_t step);
-  // Any thread. The error is error()'s.
-  Status step(const StepArguments& arguments, StepResult* result);
+
+  // Steps, on any thread; errors are error()'s. On a device begin() returns before the step has
+  // run: up to depth() steps are in flight, begun and not ended. Each is begun, and ended, in
+  // order.
+  int depth() const;
+  // Copies rows of the sources into the inputs of the step that is begun next: input i gets those
+  // of sources[i] that `order` names for this step, as many as it has.
+  void gather(const std::vector<Source>& sources, const int32_t* order, int64_t step);
+  // `skipped`: whether the step was left out, which is known at once. After an error this step is
+  // not in flight, and nothing of it is under way; those before it are as they were.
+  Status begin(const StepArguments& arguments, bool* skipped);
+  // Waits for the oldest step in flight. After an error, which is that step's, none is in flight.
+  Status end(StepResult* result);
 
   uint8_t device() const { return graph_->device; }
-  // Output i as it lies in the device's memory; valid until the next step.
+  // Output i as it lies in the device's memory; valid while no step is in flight.
   TensorView output(size_t i) const;
   const Graph& graph() const { return *graph_; }
   const Plan& plan() const { return plan_; }
@@ -69,6 +78,8 @@ class Program {
   Engine& engine() { return engine_; }
   // Times that memory had to be asked of the system in steps.
   uint64_t allocations() const { return allocations_; }
+  // Times that a step waited for all that its device had been asked for, which was idle then.
+  uint64_t stalls() const;
   // Whether running it changes this value, an external one.
   bool writes(size_t value) const { return written_[value]; }
   // The graph as it was recorded, and as it is run: JSON for describe().
@@ -99,6 +110,7 @@ class Program {
 
   Program(Engine& engine, std::unique_ptr<Graph> graph);
   Status set_up();
+  Status step(const StepArguments& arguments, StepResult* result);
   void* address(const Operand& o) const;
   void prepare();
   Call prepare(const Instruction& i);
@@ -107,6 +119,8 @@ class Program {
   Status run(const Instruction& i, Call& call, const StepArguments& arguments, StepResult* result);
   Status run_all(size_t from, size_t to, const StepArguments& arguments, StepResult* result);
   void find_loss();
+  // Whether the loss is looked at before anything outside is written.
+  bool guards(OnNaN on_nan) const { return has_loss_ && on_nan != OnNaN::ignore; }
   Status save_early_writes();
   Status restore_early_writes();
   Status name_culprit(const StepArguments& arguments);
@@ -115,18 +129,22 @@ class Program {
 
   // On a device other than the CPU: see device_run.h.
   Status open_device();
-  Status record_graphs(bool want_norm);
+  Status record_graphs(bool guard, bool want_norm);
   Status record(const Instruction& i, Call& call, bool want_norm);
-  Status step_on_device(const StepArguments& arguments, StepResult* result);
-  Status send(const StepArguments& arguments);
-  Status fetch_loss();
-  double fetched_loss() const;
-  Status look(const Segment& segment, OnNaN on_nan, StepResult* result, bool* go_on);
-  Status gather_on_device(size_t i, const Source& source, const int32_t* rows);
+  Status prepare_slots(int64_t steps, const std::vector<Source>& sources);
+  bool prepare_slot(DeviceSlot& slot, const std::vector<Source>& sources);
+  Status fill_on_device(size_t i, double handle);
+  void gather_on_device(size_t i, const Source& source, const int32_t* row);
+  Status select_rows(size_t i, const Source& source);
+  Status begin_on_device(const StepArguments& arguments, bool* skipped);
+  Status run_segments(DeviceSlot& slot, const StepArguments& arguments);
+  Status send(DeviceSlot& slot, const StepArguments& arguments);
+  Status fetch_loss(DeviceSlot& slot);
+  double fetched_loss(const DeviceSlot& slot) const;
+  Status look(const Segment& segment, DeviceSlot& slot, bool* go_on);
+  Status end_on_device(StepResult* result);
   // "the norm of the gradients is NaN": nothing was changed.
   Status not_finite(double norm);
-  Status fill_on_device(size_t i, double handle);
-  Status prepare_sources(const std::vector<Source>& sources);
   template <int kBlock>
   static void* device_scratch(void* owner, size_t bytes);
 
@@ -157,6 +175,7 @@ class Program {
   } scratch_[2];
   uint64_t allocations_ = 0;
   std::unique_ptr<DeviceRun> device_;  // null on the CPU
+  StepResult result_ = {};             // on the CPU: of the step that has not been ended
 };
 
 }  // namespace tg::program

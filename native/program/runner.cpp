@@ -29,7 +29,7 @@ Status Runner::claim(Job&& job) {
   Engine& engine = program_->engine();
   if (claimed_)
     return engine.error().set(Status::busy, "this compiled function is running already: await it");
-  TG_TRY(program_->check(job.want_norm, job.data));
+  TG_TRY(program_->check(job.steps, job.on_nan, job.want_norm, job.data));
   const std::vector<Value>& values = program_->graph().values;
   for (size_t v = 0; v < values.size(); ++v) {
     if (values[v].kind != Value::Kind::external) continue;
@@ -52,6 +52,7 @@ Status Runner::claim(Job&& job) {
   for (const Source& source : job_.data) ++source.storage->readers;
   claimed_ = true;
   abort_.store(false, std::memory_order_relaxed);
+  begun_ = applied_ = 0;
   outcome_.done = outcome_.skipped = 0;
   outcome_.status = Status::ok;
   outcome_.message[0] = 0;
@@ -129,31 +130,54 @@ void Runner::wait_while_paused() {
   parked_ = false;
 }
 
-Status Runner::step(int64_t k, StepResult* result) {
+Status Runner::begin_step() {
   const Graph& graph = program_->graph();
-  TG_TRY(program_->gather(job_.data, job_.order.data(), k));
-  const int64_t applied = outcome_.done - outcome_.skipped;
-  const StepArguments arguments{job_.numbers.data() + applied * graph.row, job_.seed,
-                                job_.stream + static_cast<uint64_t>(applied * graph.streams),
-                                job_.on_nan, job_.want_norm && k == job_.steps - 1};
-  return program_->step(arguments, result);
+  program_->gather(job_.data, job_.order.data(), begun_);
+  const StepArguments arguments{job_.numbers.data() + applied_ * graph.row, job_.seed,
+                                job_.stream + static_cast<uint64_t>(applied_ * graph.streams),
+                                job_.on_nan, job_.want_norm && begun_ == job_.steps - 1};
+  bool skipped;
+  TG_TRY(program_->begin(arguments, &skipped));
+  ++begun_;
+  applied_ += !skipped;
+  return Status::ok;
+}
+
+Status Runner::end_step() {
+  StepResult result;
+  TG_TRY(program_->end(&result));
+  outcome_.losses[static_cast<size_t>(outcome_.done)] = result.loss;
+  outcome_.norm = result.norm;
+  outcome_.skipped += result.skipped;
+  ++outcome_.done;
+  return Status::ok;
+}
+
+// Keeps what is wrong with a step. Steps end in order: the first that fails has the last word.
+bool Runner::succeeded(Status status) {
+  if (status == Status::ok) return true;
+  outcome_.status = status;
+  std::snprintf(outcome_.message, sizeof outcome_.message, "%s", program_->error().message());
+  return false;
+}
+
+bool Runner::end_all() {
+  while (outcome_.done < begun_)
+    if (!succeeded(end_step())) return false;
+  return true;
 }
 
 void Runner::work() {
-  for (int64_t k = 0; k < job_.steps; ++k) {
-    wait_while_paused();
-    if (abort_.load(std::memory_order_relaxed)) break;
-    StepResult result;
-    outcome_.status = step(k, &result);
-    if (outcome_.status != Status::ok) {
-      std::snprintf(outcome_.message, sizeof outcome_.message, "%s", program_->error().message());
-      break;
+  while (begun_ < job_.steps) {
+    if (pauses_.load() > 0) {
+      if (!end_all()) return;
+      wait_while_paused();
     }
-    outcome_.losses[static_cast<size_t>(k)] = result.loss;
-    outcome_.norm = result.norm;
-    outcome_.skipped += result.skipped;
-    ++outcome_.done;
+    if (abort_.load(std::memory_order_relaxed)) break;
+    if (begun_ - outcome_.done == program_->depth() && !succeeded(end_step())) return;
+    if (!succeeded(begin_step())) break;
   }
+  end_all();
 }
 
 namespace {

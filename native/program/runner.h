@@ -1,5 +1,6 @@
 // Runs a program for many steps, on a thread of its own or on the caller's: feeds it batches, and
-// lets the JavaScript thread look in between steps, stop it, and learn how far it came. No N-API.
+// lets the JavaScript thread look in between steps, stop it, and learn how far it came. On a device
+// some steps are in flight; whoever waits for a step's end, waits until none is. No N-API.
 #pragma once
 
 #include <pthread.h>
@@ -63,7 +64,10 @@ class Runner final : public ProgramLock {
   Status claim(Job&& job);
   void release();
   void work();
-  Status step(int64_t k, StepResult* result);
+  Status begin_step();
+  Status end_step();
+  bool succeeded(Status status);
+  bool end_all();
   void wait_while_paused();
   static void* main(void* self);
 
@@ -73,6 +77,7 @@ class Runner final : public ProgramLock {
   Job job_;
   Outcome outcome_;
   bool claimed_ = false, started_ = false;
+  int64_t begun_ = 0, applied_ = 0;  // steps, the latter without those that were left out
 
   std::mutex mutex_;
   std::condition_variable changed_;

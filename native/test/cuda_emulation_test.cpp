@@ -238,6 +238,30 @@ void streams() {
   (void)cudaGetLastError();
 }
 
+// Copies that come late, and a host that does not wait for them.
+void late_copies(bool waits) {
+  options().copy_delay = 20000;
+  cudaStream_t stream;
+  float *d, *from, *to;
+  cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  cudaMalloc(&d, 4);
+  cudaMallocHost(&from, 4);
+  cudaMallocHost(&to, 4);
+  *from = 3;
+  *to = 7;
+  cudaMemcpyAsync(d, from, 4, cudaMemcpyHostToDevice, stream);
+  cudaMemcpyAsync(to, d, 4, cudaMemcpyDeviceToHost, stream);
+  const bool early = *to == *to;
+  if (!waits) *from = 4;
+  cudaStreamSynchronize(stream);
+  check(!early && *to == 3, "what a copy will fill is poison until then");
+  cudaFree(d);
+  cudaFreeHost(from);
+  cudaFreeHost(to);
+  cudaStreamDestroy(stream);
+  options().copy_delay = 0;
+}
+
 void graphs() {
   cudaStream_t stream;
   cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
@@ -356,6 +380,8 @@ void deaths() {
             },
             "lost as it should be"),
         "a lost device");
+  check(dies([] { late_copies(false); }, "have changed before they were copied"),
+        "host memory that is written while a copy may read it");
   check(exit_status([] { touches_guarded(true); }) == 42, "guarded memory");
   const int status = exit_status([] { touches_guarded(false); });
   check(status != 42 && status != 2, "the host must not touch it");
@@ -375,6 +401,7 @@ int main() {
   options().seed = 0;
   memory();
   streams();
+  late_copies(true);
   graphs();
   many_threads();
   return tg::test::summary();

@@ -79,6 +79,35 @@ const MODES: Record<string, () => unknown> = {
     };
   },
 
+  /** Training, steps of which are in flight when the device fails. */
+  async flight() {
+    const x = tg.ones([64, 8]);
+    const w = tg.tensor(new Float32Array(8), { requiresGrad: true, ...there });
+    const before = tg.memory(there);
+    const optimizer = new tg.optim.SGD([w], { learningRate: 1e-3 });
+    const step = tg.compile((rows: tg.Tensor) => {
+      const loss = rows.mul(w).sum();
+      optimizer.minimize(loss);
+      return loss;
+    }, there);
+    const train = (): Promise<Failure | null> =>
+      step
+        .train([x], { epochs: 4, batchSize: 2, onNaN: 'ignore' })
+        .finished.then(() => null, failureOf);
+    const first = await train();
+    const { steps } = optimizer;
+    const again = [await train(), await train()];
+    step.dispose();
+    const after = tg.memory(there);
+    return {
+      first,
+      again,
+      steps: [steps, optimizer.steps],
+      left: [after.tensors - before.tensors, after.bytes - before.bytes],
+      cpu: tg.ones([2]).add(1).toArray(),
+    };
+  },
+
   /** Tensors that nobody disposes of, more of them than the device holds; then too large ones. */
   full() {
     for (let i = 0; i < 200; ++i) tg.zeros([1 << 18], there); // 200 MiB

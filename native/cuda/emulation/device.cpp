@@ -36,6 +36,7 @@ Options& options() {
     o.driver = number("TAPEGRAD_EMULATION_DRIVER", 1) != 0;
     o.memory = number("TAPEGRAD_EMULATION_MEMORY", o.memory);
     o.fail_launch = static_cast<int64_t>(number("TAPEGRAD_EMULATION_FAIL_LAUNCH", 0));
+    o.copy_delay = static_cast<unsigned>(number("TAPEGRAD_EMULATION_COPY_DELAY", 0));
     o.guard = number("TAPEGRAD_EMULATION_GUARD", 0) != 0;
     return o;
   }();

@@ -1,9 +1,13 @@
 // The emulated device's memory: from malloc, of the exact size, so that AddressSanitizer sees what
-// lies outside; fresh memory is poison. Pointers are checked against what was allocated.
+// lies outside; fresh memory is poison, and so is host memory that a copy will fill. Pointers are
+// checked against what was allocated.
 #include <stdlib.h>
 #include <string.h>
 
+#include <chrono>
 #include <map>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 #include "execution.h"
@@ -99,6 +103,18 @@ cudaError_t check_copy(const void* to, const void* from, size_t bytes, cudaMemcp
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   const bool fine = lies_on(to, bytes, to_device) && lies_on(from, bytes, from_device);
   return fine ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+size_t hash_of(const void* from, size_t bytes) {
+  return std::hash<std::string_view>()({static_cast<const char*>(from), bytes});
+}
+
+// What a copy between host and device does, in its turn.
+void copy_late(void* to, const void* from, size_t bytes) {
+  if (options().copy_delay)
+    std::this_thread::sleep_for(std::chrono::microseconds(options().copy_delay));
+  const DeviceAccess access;
+  memmove(to, from, bytes);
 }
 
 }  // namespace
@@ -210,19 +226,29 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   cudaStreamCaptureStatus status;
   TG_STEP(cudaStreamIsCapturing(stream, &status));
   const bool now = status == cudaStreamCaptureStatusNone;
-  // Pageable memory: read before the call returns, written before it returns.
-  if (now && kind == cudaMemcpyHostToDevice && !is_pinned(from)) {
+  const bool up = kind == cudaMemcpyHostToDevice, down = kind == cudaMemcpyDeviceToHost;
+  if (now && up && !is_pinned(from)) {
+    // Pageable memory: read before the call returns.
     const char* const bytes_now = static_cast<const char*>(from);
     return enqueue(stream, [to, staged = std::vector<char>(bytes_now, bytes_now + bytes)] {
-      const DeviceAccess access;
-      memcpy(to, staged.data(), staged.size());
+      copy_late(to, staged.data(), staged.size());
     });
   }
+  if (now && up) {
+    const size_t hash = hash_of(from, bytes);
+    return enqueue(stream, [=] {
+      copy_late(to, from, bytes);
+      if (hash_of(from, bytes) != hash)
+        fail("%zu bytes of host memory have changed before they were copied to the device", bytes);
+    });
+  }
+  if (now && down) memset(to, kPoison, bytes);
   TG_STEP(enqueue(stream, [=] {
+    if (up || down) return copy_late(to, from, bytes);
     const DeviceAccess access;
     memmove(to, from, bytes);
   }));
-  if (now && kind == cudaMemcpyDeviceToHost && !is_pinned(to)) drain(stream);
+  if (now && down && !is_pinned(to)) drain(stream);  // written before the call returns
   return device_state();
 }
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch,

@@ -20,6 +20,8 @@ struct Options {
   // TAPEGRAD_EMULATION_FAIL_LAUNCH: the launch, counted from 1, at which the device is lost; 0:
   // none.
   int64_t fail_launch = 0;
+  // TAPEGRAD_EMULATION_COPY_DELAY: microseconds by which copies between host and device come later.
+  unsigned copy_delay = 0;
   // TAPEGRAD_EMULATION_GUARD=1: a fault where the host touches device memory while the device does
   // nothing; instead of malloc's memory. To be chosen before there is any.
   bool guard = false;

@@ -68,6 +68,27 @@ void later(Harness& h) {
   l.release(h.device, device);
 }
 
+// A mark is behind what was asked for before it, each time that it is set.
+void marks(Harness& h) {
+  const DeviceLibrary& l = h.library;
+  double* const host = static_cast<double*>(l.allocate_host(h.device, 2 * sizeof(double)));
+  void* const device = l.allocate(h.device, sizeof(double));
+  DeviceMark* mark = nullptr;
+  for (double value = 1; value < 4; ++value) {
+    host[0] = value;
+    l.upload_later(h.device, &h.error, device, host, sizeof(double));
+    l.fetch_later(h.device, &h.error, host + 1, device, sizeof(double));
+    DeviceMark* const before = mark;
+    h.check(l.set_mark(h.device, &h.error, &mark) == Status::ok && mark, "set_mark");
+    h.check(!before || mark == before, "a mark is moved");
+    h.check(l.reach_mark(h.device, &h.error, mark) == Status::ok, "reach_mark");
+    h.check(host[1] == value, "what was before the mark is done: %g, not %g", host[1], value);
+  }
+  l.drop_mark(h.device, mark);
+  l.release(h.device, device);
+  l.release_host(h.device, host);
+}
+
 void devices(Harness& h) {
   int count = 0;
   h.check(h.library.count(&h.error, &count) == Status::ok && count > 0, "devices: %d", count);
@@ -88,6 +109,7 @@ void library_cases(Harness& h) {
   copies(h);
   graphs(h);
   later(h);
+  marks(h);
 }
 
 }  // namespace tg::test
