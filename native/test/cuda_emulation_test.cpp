@@ -231,6 +231,13 @@ void streams() {
   value = 4;
   cudaMemcpyAsync(&back, d, 4, cudaMemcpyDeviceToHost, a);
   check(back == 3, "pageable memory");
+  // So does cudaMemcpy: a stream that does not mind the null stream may see what was there before.
+  seen[0] = 0;
+  cudaLaunchHostFunc(nullptr, slow, &seen[0]);
+  cudaMemcpy(d, &value, 4, cudaMemcpyHostToDevice);
+  check(seen[0] == 0, "cudaMemcpy to the device does not wait for the copy");
+  check(cudaMemcpy(&back, d, 4, cudaMemcpyDeviceToHost) == cudaSuccess && seen[0] != 0 && back == 4,
+        "cudaMemcpy to the host does");
   cudaFree(d);
   cudaEventDestroy(event);
   check(cudaStreamDestroy(a) == cudaSuccess && cudaStreamDestroy(b) == cudaSuccess, "destroyed");

@@ -249,7 +249,10 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   TG_STEP(refuse_in_capture());
   TG_STEP(cudaMemcpyAsync(to, from, bytes, kind, nullptr));
-  drain(nullptr);
+  // Within the device nobody waits, and pageable memory has been read, but not arrived yet: to
+  // streams that do not mind the null stream this may be news.
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  if (!to_device || (kind == cudaMemcpyHostToDevice && is_pinned(from))) drain(nullptr);
   return device_state();
 }
 cudaError_t cudaMemset(void* to, int value, size_t bytes) {
