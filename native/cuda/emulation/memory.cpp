@@ -122,7 +122,14 @@ cudaError_t cudaMallocAsync(void** result, size_t bytes, cudaStream_t stream) {
   cudaStreamCaptureStatus status;
   TG_STEP(cudaStreamIsCapturing(stream, &status));
   if (status != cudaStreamCaptureStatusNone) return report(cudaErrorStreamCaptureUnsupported);
-  return take(result, bytes, Kind::device);
+  TG_STEP(take(result, bytes, Kind::device));
+  if (bytes == 0) return cudaSuccess;
+  // It is there when the stream has come so far: what another one writes before that is lost.
+  void* const fresh = *result;
+  return enqueue(stream, [=] {
+    const DeviceAccess access;
+    memset(fresh, kPoison, bytes);
+  });
 }
 cudaError_t cudaMallocFromPoolAsync(void** result, size_t bytes, cudaMemPool_t,
                                     cudaStream_t stream) {
