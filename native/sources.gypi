@@ -112,7 +112,7 @@
     "tg_avx2_flags": ["-mavx2", "-mfma"],
     "tg_avx512_flags": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"],
     "tg_avx512bf16_flags": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512bf16", "-mavx2", "-mfma", "-mprefer-vector-width=512"],
-    "tg_cuda_flags": ["-std=c++17", "-O3", "-ftz=true", "--expt-relaxed-constexpr", "--extended-lambda", "-Xcompiler=-fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-Wall"],
+    "tg_cuda_flags": ["-std=c++17", "-O3", "-ftz=true", "-fmad=false", "--expt-relaxed-constexpr", "--extended-lambda", "-Xcompiler=-fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-Wall"],
     "tg_cuda_targets": ["--generate-code=arch=compute_80,code=[compute_80,sm_80]", "--generate-code=arch=compute_90a,code=sm_90a"],
     "tg_gcc_flags": ["-Wno-maybe-uninitialized"],
     "tg_defines": ["NAPI_VERSION=9", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"]

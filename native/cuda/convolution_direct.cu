@@ -1,5 +1,7 @@
 // Convolutions whose groups have too few channels for products, depthwise ones above all, and those
 // of extreme sizes: a thread per result.
+#include <math.h>
+
 #include "convolution_kernels.h"
 
 namespace tg::cuda {
@@ -33,7 +35,7 @@ __global__ void __launch_bounds__(kThreads)
           const I sx = x0 + kx * columns.step;
           const C v =
               inside && sx >= 0 && sx < columns.source ? widen(source[sx * s.x.column]) : C(0);
-          sum += v * widen(tap[kx * columns.tap_step * s.w.column]);
+          sum = ::fma(v, widen(tap[kx * columns.tap_step * s.w.column]), sum);
         }
       }
     s.y[i] = narrow<T>(sum);

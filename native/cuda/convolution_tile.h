@@ -2,6 +2,8 @@
 // stay in registers. Knows nothing of where operands come from.
 #pragma once
 
+#include <math.h>
+
 #include "ptx.h"
 #include "vector.h"
 
@@ -75,7 +77,7 @@ struct Tile {
       for (int i = 0; i < TM; ++i)
 #pragma unroll
         for (int j = 0; j < TN; ++j)
-          sum[i][j] += a[i / kGroup].at[i % kGroup] * b[j / kGroup].at[j % kGroup];
+          sum[i][j] = ::fma(a[i / kGroup].at[i % kGroup], b[j / kGroup].at[j % kGroup], sum[i][j]);
     }
   }
 };

@@ -1,5 +1,7 @@
 // The weight's gradient where groups have too few channels for products, and for extreme sizes: a
 // block makes some taps of one pair of channels, over a part of the pixels.
+#include <math.h>
+
 #include "convolution_kernels.h"
 #include "walk.h"
 
@@ -72,7 +74,7 @@ __global__ void __launch_bounds__(kThreads)
         const Tap<I> t = taps[i];
         const bool inside =
             y + t.y >= 0 && y + t.y < rows.source && left + t.x >= 0 && left + t.x < columns.source;
-        sum[i] += factor * (inside ? widen(x[walk.at[1] + t.offset]) : C(0));
+        sum[i] = ::fma(factor, inside ? widen(x[walk.at[1] + t.offset]) : C(0), sum[i]);
       }
     }
 #pragma unroll

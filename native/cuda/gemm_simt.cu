@@ -1,6 +1,8 @@
 // Products of float32 and float64 by fused multiply-adds: a block computes a tile of C, a thread 8
 // x 8 (8 x 4, 4 x 4) of it. Pieces of A and B lie in shared memory with k outermost, whatever their
 // strides, several steps ahead of the arithmetic.
+#include <math.h>
+
 #include "gemm_epilogue.h"
 #include "gemm_plan.h"
 #include "ptx.h"
@@ -156,7 +158,8 @@ __global__ void __launch_bounds__(bm / tm * (bn / tn), resident) simt_tile(TileA
         for (int i = 0; i < tm; ++i)
 #pragma unroll
           for (int j = 0; j < tn; ++j)
-            sums[i][j] += left[i / width].at[i % width] * right[j / width].at[j % width];
+            sums[i][j] =
+                ::fma(left[i / width].at[i % width], right[j / width].at[j % width], sums[i][j]);
       }
       slot = slot == stages - 1 ? 0 : slot + 1;
     }

@@ -1,6 +1,8 @@
 // Products with a side of at most kSkinny: the other operand, X, passes by once, as fast as memory
 // gives it; the few lines of the small one, Y, wait in shared memory. Lines are rows of A or
 // columns of B, whichever operand that is.
+#include <math.h>
+
 #include "gemm_epilogue.h"
 #include "gemm_plan.h"
 
@@ -80,7 +82,8 @@ __global__ void __launch_bounds__(kThreads, 2) skinny_dot(SkinnyArgs<T> args) {
 #pragma unroll
           for (int v = 0; v < width; ++v)
 #pragma unroll
-            for (int i = 0; i < kLines; ++i) sums[s][i] += widen(few.at[v]) * widen(piece[i].at[v]);
+            for (int i = 0; i < kLines; ++i)
+              sums[s][i] = ::fma(widen(few.at[v]), widen(piece[i].at[v]), sums[s][i]);
         }
       }
     }
@@ -151,7 +154,8 @@ __global__ void __launch_bounds__(kThreads, 2) skinny_axpy(SkinnyArgs<T> args) {
 #pragma unroll
           for (int s = 0; s < small; ++s)
 #pragma unroll
-            for (int v = 0; v < width; ++v) sums[s][v] += few.at[s] * widen(piece[u].at[v]);
+            for (int v = 0; v < width; ++v)
+              sums[s][v] = ::fma(few.at[s], widen(piece[u].at[v]), sums[s][v]);
         }
       }
     }

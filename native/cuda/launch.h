@@ -26,10 +26,23 @@ struct Grid {
   unsigned cluster = 1;  // blocks along x that run together
 };
 
+// Bytes of a kernel's parameters, one behind the other.
+template <class... Parameters>
+constexpr size_t parameter_bytes() {
+  size_t bytes = 0;
+  (void)((bytes = (bytes + alignof(Parameters) - 1) / alignof(Parameters) * alignof(Parameters) +
+                  sizeof(Parameters)),
+         ...);
+  return bytes;
+}
+constexpr size_t kMostParameterBytes = 32764;  // since CUDA 12.1, from compute capability 7.0 on
+
 // kernel(args…) on the grid. The arguments are copied; memory behind pointers is the device's.
 template <class... Parameters, class... Arguments>
 Status launch(ExecContext* ctx, void (*kernel)(Parameters...), const Grid& grid,
               Arguments... args) {
+  static_assert(parameter_bytes<Parameters...>() <= kMostParameterBytes,
+                "more than a launch can take: leave some in device memory");
   Error* const error = ctx->error;
   if (grid.shared > 48 * 1024)
     TG_CUDA(ctx->trace.kernel, cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),

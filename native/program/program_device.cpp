@@ -64,7 +64,8 @@ void* Program::device_scratch(void* owner, size_t bytes) {
   if (block) run.outgrown.push_back(block);
   block = grown;
   ++self.allocations_;
-  return block->data;
+  // Memory comes with the eager calls' stream, and set_up's calls do not wait for the first step.
+  return self.engine_.finish(run.state.id) == Status::ok ? block->data : nullptr;
 }
 
 Status Program::open_device() {

@@ -223,6 +223,16 @@ void streams() {
         "a stream waits for another's event");
   check(cudaEventSynchronize(event) == cudaSuccess && cudaEventQuery(event) == cudaSuccess, "done");
 
+  // Memory is there when its stream has come so far: what other streams write earlier is lost.
+  float early = 3, *late;
+  cudaLaunchHostFunc(a, slow, &seen[0]);
+  cudaMallocAsync(&late, 4, a);
+  cudaMemcpyAsync(late, &early, 4, cudaMemcpyHostToDevice, b);
+  cudaStreamSynchronize(b);
+  cudaMemcpyAsync(&early, late, 4, cudaMemcpyDeviceToHost, a);
+  check(early != early, "memory of another stream, too early");
+  cudaFreeAsync(late, a);
+
   // From pageable memory a copy has read when it returns, though it is done later.
   float value = 3, back = 0, *d;
   cudaMalloc(&d, 4);
@@ -231,6 +241,13 @@ void streams() {
   value = 4;
   cudaMemcpyAsync(&back, d, 4, cudaMemcpyDeviceToHost, a);
   check(back == 3, "pageable memory");
+  // So does cudaMemcpy: a stream that does not mind the null stream may see what was there before.
+  seen[0] = 0;
+  cudaLaunchHostFunc(nullptr, slow, &seen[0]);
+  cudaMemcpy(d, &value, 4, cudaMemcpyHostToDevice);
+  check(seen[0] == 0, "cudaMemcpy to the device does not wait for the copy");
+  check(cudaMemcpy(&back, d, 4, cudaMemcpyDeviceToHost) == cudaSuccess && seen[0] != 0 && back == 4,
+        "cudaMemcpy to the host does");
   cudaFree(d);
   cudaEventDestroy(event);
   check(cudaStreamDestroy(a) == cudaSuccess && cudaStreamDestroy(b) == cudaSuccess, "destroyed");
@@ -267,8 +284,8 @@ void graphs() {
   cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   float *d, zero = 0, step = 1, result = -1;
   cudaMalloc(&d, 8);
-  cudaMemcpy(d, &zero, 4, cudaMemcpyHostToDevice);
-  cudaMemcpy(d + 1, &step, 4, cudaMemcpyHostToDevice);
+  cudaMemcpyAsync(d, &zero, 4, cudaMemcpyHostToDevice, stream);
+  cudaMemcpyAsync(d + 1, &step, 4, cudaMemcpyHostToDevice, stream);
   const auto value = [&] {
     cudaMemcpyAsync(&result, d, 4, cudaMemcpyDeviceToHost, stream);
     cudaStreamSynchronize(stream);
@@ -290,7 +307,7 @@ void graphs() {
   cudaGraphLaunch(executable, stream);
   check(value() == 11, "arguments are as they were, by value");
   step = 2;
-  cudaMemcpy(d + 1, &step, 4, cudaMemcpyHostToDevice);
+  cudaMemcpyAsync(d + 1, &step, 4, cudaMemcpyHostToDevice, stream);
   cudaGraphLaunch(executable, stream);
   check(value() == 33, "memory is as it is then");
   cudaGraphExecDestroy(executable);

@@ -86,6 +86,18 @@ __global__ void tf32_product(const float* a, const float* b, float* c) {  // A[1
   for (int i = 0; i < 4; ++i) c[(r + i / 2 * 8) * 8 + 2 * (lane % 4) + i % 2] = d[i];
 }
 
+// d + Σ terms: one product of `first` and 7 of `others`.
+__global__ void cut_off(float d, float first, float others, float* sum) {
+  uint32_t a[4] = {}, b[2] = {};
+  const uint32_t one = bf16(1);
+  const int k = 2 * (threadIdx.x % 4);
+  if (threadIdx.x / 4 == 0)
+    a[0] = bf16(k == 0 ? first : others) | uint32_t{bf16(others)} << 16, b[0] = one | one << 16;
+  float c[4] = {d, 0, 0, 0};
+  mma_bf16(c, a, b[0], b[1]);
+  if (threadIdx.x == 0) *sum = c[0];
+}
+
 __global__ void reads_too_early(const uint16_t* a, float* out) {
   __shared__ __align__(16) float tile[4];
   cp_async<16>(tile, a, 16);
@@ -114,6 +126,17 @@ void warp_units() {
   check(is_product(download(c[0], 128), 16, 8, 16), "cp.async, ldmatrix, mma.m16n8k16");
   check(is_product(download(c[1], 128), 16, 8, 16), "ldmatrix.trans");
   check(is_product(download(c[2], 128), 16, 8, 8), "mma.m16n8k8");
+  const auto cut = [](float d, float first, float others) {
+    float* sum = upload(std::vector<float>(1));
+    launch(cut_off, dim3(1), dim3(32), d, first, others, sum);
+    return download(sum, 1)[0];
+  };
+  check(cut(1, 0x1p-23f, 0) == 1 + 0x1p-23f, "a term that is the last bit of a sum");
+  check(cut(1, 0x1.8p-24f, 0) == 1, "sums of tensor cores are cut off, not rounded");
+  check(cut(-1, -0x1.8p-24f, 0) == -1, "towards 0");
+  check(cut(1, 0x1p-24f, 0x1p-24f) == 1 + 4 * 0x1p-23f, "after they are complete");
+  check(cut(1, 0, 0x1.8p-25f) == 1, "of terms only what lies near the largest counts");
+  check(cut(INFINITY, 1, -1) == INFINITY && isnan(cut(NAN, 1, 1)), "what is not finite");
   float* out = upload(std::vector<float>(2));
   launch(reads_too_early, dim3(1), dim3(1), da, out);
   const std::vector<float> read = download(out, 2);

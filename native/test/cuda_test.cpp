@@ -1,6 +1,6 @@
 // The CUDA library against the CPU backend, op by op: cuda_test <library.so> [small | part of a
 // family's name]. The library may be a real one or the one for the emulated device. A small run has
-// a few cases of each op, for compute-sanitizer.
+// a few cases of each op, for compute-sanitizer. cuda_test families: their names.
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +23,12 @@ int main(int argc, char** argv) {
   if (argc < 2) {
     printf("usage: cuda_test <library.so> [small | family]\n");
     return 2;
+  }
+  if (strcmp(argv[1], "families") == 0) {
+#define TG_NAME(family) printf("%s\n", #family);
+    TG_FAMILIES(TG_NAME)
+#undef TG_NAME
+    return 0;
   }
   void* const opened = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
   const auto entry = opened ? reinterpret_cast<DeviceEntry>(dlsym(opened, kDeviceEntry)) : nullptr;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ptx.h"
+#include "sums.h"
 #include "units.h"
 #include "warp.h"
 
@@ -28,15 +29,16 @@ struct MmaLane {
   const uint32_t *a, *b;
 };
 
-// D[16, 8] += A[16, K] B[K, 8]
+// D[16, 8] += A[16, K] B[K, 8], half of the terms at a time
 template <int K>
 void multiply(const float (&a)[16][K], const float (&b)[K][8], MmaLane* const* all) {
   for (int lane = 0; lane < kWarp; ++lane)
     for (int i = 0; i < 4; ++i) {
       const int row = lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
-      float sum = all[lane]->d[i];
-      for (int k = 0; k < K; ++k) sum += a[row][k] * b[k][column];
-      all[lane]->d[i] = sum;
+      float terms[K];
+      for (int k = 0; k < K; ++k) terms[k] = a[row][k] * b[k][column];
+      float& d = all[lane]->d[i];
+      for (int k = 0; k < K; k += K / 2) d = cut_sum(d, terms + k, K / 2, 1);
     }
 }
 
@@ -168,18 +170,17 @@ void fetch(const Block& block, uint64_t bits, int n, bool mn_major, float* to) {
 
 // D[64, n] (+)= A[64, 16] B[16, n]; D as the threads hold it.
 void execute(const Block& block, const Wgmma& w, Accumulators& accumulators) {
-  float a[16 * 64], b[16 * 256], row[256];
+  float a[16 * 64], b[16 * 256], terms[16 * 256];
   fetch(block, w.a, 64, w.a_mn, a);
   fetch(block, w.b, w.n, w.b_mn, b);
   for (int m = 0; m < 64; ++m) {
-    std::fill_n(row, w.n, 0.0f);
     for (int k = 0; k < 16; ++k)
-      for (int n = 0; n < w.n; ++n) row[n] += a[k * 64 + m] * b[k * w.n + n];
+      for (int n = 0; n < w.n; ++n) terms[k * w.n + n] = a[k * 64 + m] * b[k * w.n + n];
     for (int n = 0; n < w.n; ++n) {
       const int thread = m / 16 * 32 + m % 8 * 4 + n % 8 / 2;
       const int which = n / 8 * 4 + m / 8 % 2 * 2 + n % 2;
       float& d = accumulators.values[static_cast<size_t>(thread * accumulators.count + which)];
-      d = w.accumulate ? d + row[n] : row[n];
+      d = cut_sum(w.accumulate ? d : 0.0f, terms + n, 16, w.n);
     }
   }
 }

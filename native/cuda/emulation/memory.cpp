@@ -138,7 +138,14 @@ cudaError_t cudaMallocAsync(void** result, size_t bytes, cudaStream_t stream) {
   cudaStreamCaptureStatus status;
   TG_STEP(cudaStreamIsCapturing(stream, &status));
   if (status != cudaStreamCaptureStatusNone) return report(cudaErrorStreamCaptureUnsupported);
-  return take(result, bytes, Kind::device);
+  TG_STEP(take(result, bytes, Kind::device));
+  if (bytes == 0) return cudaSuccess;
+  // It is there when the stream has come so far: what another one writes before that is lost.
+  void* const fresh = *result;
+  return enqueue(stream, [=] {
+    const DeviceAccess access;
+    memset(fresh, kPoison, bytes);
+  });
 }
 cudaError_t cudaMallocFromPoolAsync(void** result, size_t bytes, cudaMemPool_t,
                                     cudaStream_t stream) {
@@ -275,7 +282,10 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   TG_STEP(refuse_in_capture());
   TG_STEP(cudaMemcpyAsync(to, from, bytes, kind, nullptr));
-  drain(nullptr);
+  // Within the device nobody waits, and pageable memory has been read, but not arrived yet: to
+  // streams that do not mind the null stream this may be news.
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  if (!to_device || (kind == cudaMemcpyHostToDevice && is_pinned(from))) drain(nullptr);
   return device_state();
 }
 cudaError_t cudaMemset(void* to, int value, size_t bytes) {

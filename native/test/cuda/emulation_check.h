@@ -38,7 +38,7 @@ cudaError_t enqueue(cudaStream_t stream, void (*kernel)(Parameters...), dim3 gri
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
-// The same on a stream of its own, waited for.
+// The same on a stream of its own, behind what the null stream does, waited for.
 struct Shared {
   size_t bytes;
   unsigned cluster = 1;
@@ -47,7 +47,7 @@ template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, Shared shared,
                    Arguments... arguments) {
   cudaStream_t stream;
-  cudaError_t error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  cudaError_t error = cudaStreamCreate(&stream);
   if (error != cudaSuccess) return error;
   error = enqueue(stream, kernel, grid, block, shared.bytes, shared.cluster, arguments...);
   if (error == cudaSuccess) error = cudaStreamSynchronize(stream);

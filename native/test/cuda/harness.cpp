@@ -258,9 +258,10 @@ bool Harness::agree(const Value& expected, const Value& got, Tolerance tolerance
     const double a = expected.number(i), b = got.number(i);
     if (a == b || (isnan(a) && isnan(b))) continue;
     const bool rounds = expected.view.dtype == DType::bfloat16;
+    const double terms = tolerance.terms ? (*tolerance.terms)[static_cast<size_t>(i)] : 1;
     const double allowed =
-        tolerance.absolute + (tolerance.relative + (rounds ? 0x1p-7 : 0)) * fabs(a);
-    if (fabs(a - b) <= allowed) continue;  // false for NaN
+        tolerance.absolute * terms + (tolerance.relative + (rounds ? 0x1p-7 : 0)) * fabs(a);
+    if (isfinite(a) && fabs(a - b) <= allowed) continue;  // false for NaN
     check(false, "%s%s: element %lld is %.17g, on the CPU %.17g", what, call.c_str(),
           static_cast<long long>(i), b, a);
     return false;

@@ -26,9 +26,11 @@ struct Value {
 // How a tensor lies in memory: row-major, any order of axes, or also sliced, reversed and repeated.
 enum class Layout { contiguous, permuted, any };
 
-// |device - cpu| ≤ absolute + relative · |cpu|, widened for bfloat16 by its rounding.
+// |device - cpu| ≤ absolute · terms[i] + relative · |cpu| for element i, widened for bfloat16 by
+// its rounding. Without `terms`: of about 1.
 struct Tolerance {
   double relative = 0, absolute = 0;
+  const std::vector<double>* terms = nullptr;
 };
 // That of one float operation's rounding, times `ulps`, for the dtype that is computed in.
 Tolerance ulps(double count, DType computed);
