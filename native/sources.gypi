@@ -47,6 +47,7 @@
       "native/program/plan.cpp",
       "native/program/program.cpp",
       "native/program/program_device.cpp",
+      "native/program/program_faults.cpp",
       "native/program/runner.cpp"
     ],
     "tg_cuda_sources": [

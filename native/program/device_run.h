@@ -44,11 +44,14 @@ struct DeviceRun {
     size_t numbers;                  // the graph's step numbers, converted, 8 bytes each
     size_t norms;                    // one double for each instruction that has a norm
     size_t loss;                     // on the host only
+    size_t faults;                   // FaultNotes::any, and a note for each of `checks`
     size_t bytes;
   };
   char* on_device(size_t offset) const { return static_cast<char*>(block->data) + offset; }
   char* on_host(size_t offset) const { return static_cast<char*>(mirror->data) + offset; }
   size_t norm_at(int slot) const { return layout.norms + static_cast<size_t>(slot) * kNumber; }
+  size_t note_at(size_t check) const { return layout.faults + (1 + check) * sizeof(uint64_t); }
+  size_t fault_bytes() const { return note_at(checks.size()) - layout.faults; }
   // A number that was fetched.
   double number(size_t offset) const {
     double value;
@@ -64,6 +67,12 @@ struct DeviceRun {
     bool fresh = false;            // `host` has values that the device has not
   };
 
+  // A call that checks its operands' numbers.
+  struct Checked {
+    const Instruction* of;
+    FaultSource source;
+  };
+
   DeviceState& state;
   const DeviceLibrary& library;
   Device* device = nullptr;  // the program's own stream
@@ -73,6 +82,7 @@ struct DeviceRun {
   std::vector<Segment> segments;
   std::vector<DeviceGraph*> graphs[2];  // of the segments; without and with all norms
   std::vector<int> norm_of;             // of each instruction of the body; -1: it has none
+  std::vector<Checked> checks;          // see program_faults.cpp
   std::vector<Staged> staged;           // of the inputs
   std::vector<Storage*> backups;        // of early writes
   Storage* scratch[2] = {};

@@ -70,7 +70,11 @@ Status Program::set_up() {
     const Status status = device_ ? record(i, call, false) : run(i, call, none, &result);
     if (status != Status::ok) return engine_.error().set(status, "%s", error_.message());
   }
-  return Status::ok;
+  if (!device_ || graph_->setup.empty()) return Status::ok;
+  Status status = fetch_faults(device_->on_host(0));
+  if (status == Status::ok) status = device_->finish(&error_);
+  if (status == Status::ok) status = look_at_faults(device_->on_host(0));
+  return status == Status::ok ? status : engine_.error().set(status, "%s", error_.message());
 }
 
 Program::~Program() {
@@ -192,7 +196,7 @@ Status Program::check(bool want_norm, const std::vector<Source>& sources) {
   TG_TRY(prepare_sources(sources));
   TG_TRY(record_graphs(false));
   if (want_norm) TG_TRY(record_graphs(true));
-  return engine_.finish(device());  // what eager calls are about to write
+  return engine_.settle(device());  // what eager calls are about to write
 }
 
 Status Program::fill(size_t i, double handle) {

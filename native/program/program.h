@@ -119,6 +119,11 @@ class Program {
   Status record(const Instruction& i, Call& call, bool want_norm);
   Status step_on_device(const StepArguments& arguments, StepResult* result);
   Status send(const StepArguments& arguments);
+  void find_checks();
+  Status clear_faults();
+  uint64_t* note_of(const Instruction& i) const;
+  Status fetch_faults(char* mirror);
+  Status look_at_faults(const char* mirror);
   Status fetch_loss();
   double fetched_loss() const;
   Status look(const Segment& segment, OnNaN on_nan, StepResult* result, bool* go_on);

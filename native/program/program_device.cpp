@@ -90,7 +90,9 @@ Status Program::open_device() {
   at.numbers = at.row + static_cast<size_t>(graph_->row) * kNumber;
   at.norms = at.numbers + graph_->step_numbers.size() * kNumber;
   at.loss = at.norms + static_cast<size_t>(norms) * kNumber;
-  at.bytes = at.loss + kNumber;
+  at.faults = at.loss + kNumber;
+  find_checks();
+  at.bytes = at.faults + run.fault_bytes();
   run.block = engine_.allocate(state, at.bytes);
   run.mirror = state.staging.allocate(at.bytes);
   if (!run.block || !run.mirror) return engine_.out_of_memory(state, "compile", at.bytes);
@@ -104,6 +106,8 @@ Status Program::open_device() {
   context_.operands = device_scratch<1>;
   context_.device = run.device;
   context_.step = static_cast<const StepState*>(run.block->data);
+  if (clear_faults() != Status::ok)
+    return engine_.error().set(Status::device, "%s", error_.message());
   return engine_.finish(device());  // what eager calls left in constants and parameters
 }
 
@@ -119,15 +123,19 @@ Status Program::record(const Instruction& i, Call& call, bool want_norm) {
     if (slot >= 0) norm = reinterpret_cast<double*>(run.on_device(run.norm_at(slot)));
   }
   switch (i.kind) {
-    case Instruction::Kind::op:
+    case Instruction::Kind::op: {
       if (i.stream >= 0) call.op.attrs.stream = static_cast<uint64_t>(i.stream);
-      return backend.run(&context_, &call.op);
+      context_.faults.call = note_of(i);
+      const Status status = backend.run(&context_, &call.op);
+      context_.faults.call = nullptr;
+      return status;
+    }
     case Instruction::Kind::chain:
       return backend.run_chain(&context_, &chains_[static_cast<size_t>(call.chain)]->call);
     case Instruction::Kind::accumulate:
       return backend.accumulate(&context_, &in[0], &in[1]);
     case Instruction::Kind::assign:
-      return run.copy(&error_, in[0].data, in[1].data, in[0].bytes());
+      return backend.assign(&context_, in[0].data, in[1].data, in[0].bytes());
     case Instruction::Kind::clip_value:
       return backend.clip(&context_, in, static_cast<int>(i.in.size()), i.limit);
     case Instruction::Kind::clip_norm:
@@ -277,13 +285,17 @@ Status Program::look(const Segment& segment, OnNaN on_nan, StepResult* result, b
   *go_on = true;
   if (segment.loss && on_nan != OnNaN::ignore) {
     TG_TRY(fetch_loss());
+    TG_TRY(fetch_faults(run.on_host(0)));
     TG_TRY(run.finish(&error_));
+    TG_TRY(look_at_faults(run.on_host(0)));
     result->loss = fetched_loss();
     *go_on = finite(result->loss);
   } else if (segment.finite_norm >= 0) {
     const size_t offset = run.norm_at(segment.finite_norm);
     TG_TRY(run.fetch(&error_, offset, run.on_device(offset), kNumber));
+    TG_TRY(fetch_faults(run.on_host(0)));
     TG_TRY(run.finish(&error_));
+    TG_TRY(look_at_faults(run.on_host(0)));
     const double norm = run.number(offset);
     if (!finite(norm)) return not_finite(norm);
   }
@@ -294,12 +306,20 @@ Status Program::step_on_device(const StepArguments& arguments, StepResult* resul
   DeviceRun& run = *device_;
   const DeviceRun::Layout& at = run.layout;
   TG_TRY(send(arguments));
-  if (has_loss_ && arguments.on_nan != OnNaN::ignore) TG_TRY(save_early_writes());
+  const bool guard = has_loss_ && arguments.on_nan != OnNaN::ignore;
+  if (guard) TG_TRY(save_early_writes());
   const bool want_norm = arguments.want_norm && !run.graphs[1].empty();
   for (size_t s = 0; s < run.segments.size(); ++s) {
     TG_TRY(run.library.run_graph(run.device, &error_, run.graphs[want_norm][s]));
     bool go_on;
-    TG_TRY(look(run.segments[s], arguments.on_nan, result, &go_on));
+    const Status status = look(run.segments[s], arguments.on_nan, result, &go_on);
+    if (status != Status::ok) {
+      if (guard && run.segments[s].end <= loss_at_ && restore_early_writes() == Status::ok) {
+        Error ignored;
+        (void)run.library.finish(run.device, &ignored);
+      }
+      return status;
+    }
     if (go_on) continue;
     TG_TRY(restore_early_writes());
     TG_TRY(run.finish(&error_));
@@ -308,9 +328,11 @@ Status Program::step_on_device(const StepArguments& arguments, StepResult* resul
     return Status::ok;
   }
   if (has_loss_) TG_TRY(fetch_loss());
+  TG_TRY(fetch_faults(run.on_host(0)));
   const bool norms = clips_ || want_norm;
   if (norms) TG_TRY(run.fetch(&error_, at.norms, run.on_device(at.norms), at.loss - at.norms));
   TG_TRY(run.finish(&error_));
+  TG_TRY(look_at_faults(run.on_host(0)));
   if (has_loss_) result->loss = fetched_loss();
   for (size_t k = 0; norms && k < graph_->body.size(); ++k) {
     const Instruction::Kind kind = graph_->body[k].kind;
