@@ -16,7 +16,7 @@ export type Work =
   /** sum(tanh(x w + b) w) forward and backward, w and b with requiresGrad: what a node of the tape costs. */
   | { kind: 'backward'; shape: number[] }
   /** One op on a large tensor, not recorded: what the kernel costs. */
-  | { kind: 'elementwise'; op: string; shape: number[] }
+  | { kind: 'elementwise'; op: ElementwiseOp; shape: number[] }
   | ({ kind: 'gemm'; dtype: 'float32' | 'float64' } & Product)
   /** One Adam step over `tensors` parameters of `size` elements, gradients given. */
   | { kind: 'adam'; tensors: number; size: number }
@@ -53,14 +53,16 @@ export const groupOf = (c: Pick<Case, 'name'>): string => c.name.split('/')[0]!;
 
 const EAGER = ['add', 'mul', 'relu', 'tanh', 'sum'];
 const ELEMENTWISE = [
-  ...['relu', 'add', 'mul', 'addNumber', 'sum', 'mean', 'max'],
-  ...['sigmoid', 'tanh', 'exp', 'expm1', 'log', 'log1p', 'erf', 'sin', 'cos', 'gelu'],
+  ...(['relu', 'add', 'mul', 'addNumber', 'sum', 'mean', 'max'] as const),
+  ...(['sigmoid', 'tanh', 'exp', 'expm1', 'log', 'log1p', 'erf', 'sin', 'cos', 'gelu'] as const),
 ];
 // Over one axis of a matrix; addRow is a bias.
 const MATRIX = [
-  ...['addRow', 'sum0', 'sum1', 'mean0', 'max0', 'max1', 'softmax', 'softmax0', 'logSoftmax'],
-  ...['crossEntropy', 'layerNorm'],
+  ...(['addRow', 'sum0', 'sum1', 'mean0', 'max0', 'max1'] as const),
+  ...(['softmax', 'softmax0', 'logSoftmax', 'crossEntropy', 'layerNorm'] as const),
 ];
+/** What a library that is measured with elementwise ops has to have. */
+export type ElementwiseOp = (typeof ELEMENTWISE)[number] | (typeof MATRIX)[number];
 // m, n, k: squares, the skinny forward passes of training, and the two products of a backward pass.
 // Several have rows 4 KiB apart, which is where a badly blocked gemm falls off a cliff.
 const GEMM: [number, number, number, Product['transposed']][] = [

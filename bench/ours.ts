@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import * as tg from 'tapegrad';
 import { data, losses, nn, optim, type Tensor } from 'tapegrad';
-import { CNN, CNN_FLAT, type Product, type Work } from './cases.js';
+import { CNN, CNN_FLAT, type ElementwiseOp, type Product, type Work } from './cases.js';
 import { measure, type Measurement, type Run } from './measure.js';
 
 export function times(n: number, make: () => Tensor): void {
@@ -50,7 +50,7 @@ function backward(shape: number[]): Run {
   };
 }
 
-function elementwise(op: string, shape: number[]): Run {
+function elementwise(op: ElementwiseOp, shape: number[]): Run {
   const normal = tg.randn(shape);
   const x = op.startsWith('log') && shape.length === 1 ? normal.abs() : normal;
   const last = shape.at(-1)!;
@@ -58,7 +58,7 @@ function elementwise(op: string, shape: number[]): Run {
   const row = tg.randn([last]);
   const zeros = tg.zeros([last]);
   const classes = tg.randint(0, last, [shape[0]!]);
-  const ops: Record<string, () => Tensor> = {
+  const ops: Record<ElementwiseOp, () => Tensor> = {
     relu: () => tg.relu(x),
     sigmoid: () => tg.sigmoid(x),
     tanh: () => tg.tanh(x),
@@ -88,9 +88,7 @@ function elementwise(op: string, shape: number[]): Run {
     crossEntropy: () => losses.crossEntropy(x, classes),
     layerNorm: () => tg.layerNorm(x, row, zeros),
   };
-  const make = ops[op];
-  if (!make) throw new Error(`no elementwise op ${op}`);
-  return (n) => times(n, make);
+  return (n) => times(n, ops[op]);
 }
 
 function operands({ m, n, k, transposed }: Product, dtype: 'float32' | 'float64' = 'float32') {
@@ -179,7 +177,11 @@ function compiled({ sizes, batch, by, onNaN }: Extract<Work, { kind: 'compiled' 
   // The rows of the one batch n times, in order: as much to compute and to read as the peers have.
   const repeat = (n: number) => ({
     count: () => n * batch,
-    order: () => Int32Array.from({ length: n * batch }, (_, i) => i % batch),
+    order: () => {
+      const order = new Int32Array(n * batch);
+      for (let i = 0; i < order.length; ++i) order[i] = i % batch;
+      return order;
+    },
   });
   return async (n) => {
     const loader = new data.DataLoader([x, y], { batchSize: batch, sampler: repeat(n) });

@@ -43,7 +43,7 @@ export function checkOptions(
   for (const name of [...KNOWN, ...more]) given[name] = (options as Record<string, unknown>)[name];
   if (given['requiresGrad'] !== undefined && typeof given['requiresGrad'] !== 'boolean')
     throw wrongType(op, 'requiresGrad', 'a boolean', given['requiresGrad']);
-  return { ...given, device: checkDevice(op, given['device']) };
+  return Object.assign(given, { device: checkDevice(op, given['device']) });
 }
 
 /** @internal Applies requiresGrad to a fresh tensor. */

@@ -5,26 +5,56 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import '@tensorflow/tfjs-backend-wasm';
 import '@tensorflow/tfjs-layers'; // for what its bundle registers: the gradients of the ops
-import type { Work } from '../cases.js';
+import type { ElementwiseOp, Work } from '../cases.js';
 import { measure, type Measurement } from '../measure.js';
 
 type Run = (n: number) => void;
 
-function elementwise(op: string, shape: number[]): Run {
+function elementwise(op: ElementwiseOp, shape: number[]): Run {
   const normal = tf.randomNormal(shape);
-  const x = op === 'log' ? tf.abs(normal) : normal;
-  const apply: Record<string, () => tf.Tensor> = {
+  const x = op.startsWith('log') && shape.length === 1 ? tf.abs(normal) : normal;
+  const last = shape.at(-1)!;
+  const y = tf.randomNormal(shape);
+  const row = tf.randomNormal([last]);
+  const labels = () =>
+    tf.oneHot(tf.randomUniform([shape[0]!], 0, last, 'int32'), last) as tf.Tensor2D;
+  const targets = op === 'crossEntropy' ? labels() : null;
+  const apply: Record<ElementwiseOp, () => tf.Tensor> = {
     relu: () => tf.relu(x),
     sigmoid: () => tf.sigmoid(x),
     tanh: () => tf.tanh(x),
     exp: () => tf.exp(x),
+    expm1: () => tf.expm1(x),
     log: () => tf.log(x),
+    log1p: () => tf.log1p(x),
+    erf: () => tf.erf(x),
+    sin: () => tf.sin(x),
+    cos: () => tf.cos(x),
     gelu: () => tf.tidy(() => tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1))),
-    softmax: () => tf.softmax(x, -1),
+    add: () => tf.add(x, y),
+    mul: () => tf.mul(x, y),
+    addNumber: () => tf.add(x, 2),
+    addRow: () => tf.add(x, row),
     sum: () => tf.sum(x),
+    sum0: () => tf.sum(x, 0),
+    sum1: () => tf.sum(x, 1),
+    mean: () => tf.mean(x),
+    mean0: () => tf.mean(x, 0),
+    max: () => tf.max(x),
+    max0: () => tf.max(x, 0),
+    max1: () => tf.max(x, 1),
+    softmax: () => tf.softmax(x, -1),
+    // Its softmax and log-softmax work along the last axis only.
+    softmax0: () => tf.tidy(() => tf.transpose(tf.softmax(tf.transpose(x), -1))),
+    logSoftmax: () => tf.logSoftmax(x, -1),
+    crossEntropy: () => tf.losses.softmaxCrossEntropy(targets!, x),
+    layerNorm: () =>
+      tf.tidy(() => {
+        const { mean, variance } = tf.moments(x, -1, true);
+        return tf.mul(tf.mul(tf.sub(x, mean), tf.rsqrt(tf.add(variance, 1e-5))), row);
+      }),
   };
   const call = apply[op];
-  if (!call) throw new Error(`no elementwise op ${op}`);
   return (n) => {
     for (let i = 0; i < n; ++i) call().dispose();
   };

@@ -124,7 +124,7 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
       return { spec: centered ? OPTIMIZERS.rmspropCentered : OPTIMIZERS.rmsprop, numbers };
     return {
       spec: centered ? OPTIMIZERS.rmspropCenteredMomentum : OPTIMIZERS.rmspropMomentum,
-      numbers: { ...numbers, momentum },
+      numbers: { momentum, ...numbers },
     };
   }
 }

@@ -231,6 +231,15 @@ void streams() {
   value = 4;
   cudaMemcpyAsync(&back, d, 4, cudaMemcpyDeviceToHost, a);
   check(back == 3, "pageable memory");
+  setenv("TAPEGRAD_EMULATION_WAITS", "0", 1);
+  check(cudaStreamSynchronize(a) == cudaErrorNotPermitted &&
+            cudaEventSynchronize(event) == cudaErrorNotPermitted &&
+            cudaFree(d) == cudaErrorNotPermitted &&
+            cudaMemcpyAsync(&back, d, 4, cudaMemcpyDeviceToHost, a) == cudaErrorNotPermitted &&
+            cudaMemcpyAsync(d, &value, 4, cudaMemcpyHostToDevice, a) == cudaSuccess,
+        "waits that are forbidden");
+  unsetenv("TAPEGRAD_EMULATION_WAITS");
+  check(cudaStreamSynchronize(a) == cudaSuccess, "and allowed again");
   cudaFree(d);
   cudaEventDestroy(event);
   check(cudaStreamDestroy(a) == cudaSuccess && cudaStreamDestroy(b) == cudaSuccess, "destroyed");

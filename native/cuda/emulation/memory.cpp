@@ -130,7 +130,7 @@ cudaError_t cudaMalloc(void** result, size_t bytes) {
 cudaError_t cudaFree(void* address) {
   TG_STEP(refuse_in_capture());
   if (!address) return device_state();
-  drain_all();
+  TG_STEP(drain_all());
   return give_back(address, Kind::device);
 }
 // Of a graph's own memory the project makes no use: it is refused, too.
@@ -163,7 +163,7 @@ cudaError_t cudaHostAlloc(void** result, size_t bytes, unsigned) {
 cudaError_t cudaFreeHost(void* address) {
   TG_STEP(refuse_in_capture());
   if (!address) return device_state();
-  drain_all();
+  TG_STEP(drain_all());
   return give_back(address, Kind::host);
 }
 
@@ -248,7 +248,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     const DeviceAccess access;
     memmove(to, from, bytes);
   }));
-  if (now && down && !is_pinned(to)) drain(stream);  // written before the call returns
+  if (now && down && !is_pinned(to)) TG_STEP(drain(stream));  // written before the call returns
   return device_state();
 }
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch,
@@ -275,7 +275,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   TG_STEP(refuse_in_capture());
   TG_STEP(cudaMemcpyAsync(to, from, bytes, kind, nullptr));
-  drain(nullptr);
+  TG_STEP(drain(nullptr));
   return device_state();
 }
 cudaError_t cudaMemset(void* to, int value, size_t bytes) {
