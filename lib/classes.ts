@@ -63,7 +63,8 @@ export function readTargets(
       `${op}: target must have one class index per row, ${print(wanted)}, got ${print(shape)}`,
     );
   const { weight, ignoreIndex } = options;
-  if (!isRecording())
+  // On a device the values are left there, and the lookup below checks them without a wait.
+  if (!isRecording() && t.device === 'cpu')
     t.dataSync().forEach((c, i) => {
       if (c !== ignoreIndex && (c < 0 || c >= classes))
         throw new RangeError(`${op}: target[${i}] is ${c}, but there are ${classes} classes`);

@@ -83,7 +83,8 @@ export const cuda = {
   },
   /**
    * Waits until the device has done all that was asked of it: ops are only begun when they return.
-   * @throws TapegradError TG_DEVICE if something failed meanwhile
+   * @throws TapegradError TG_DEVICE if something failed meanwhile; RangeError if an operand had a class or an index
+   * out of range, or a negative probability: calls do not wait to see
    */
   synchronize(): void {
     native.synchronize(deviceCode('cuda'));

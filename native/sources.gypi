@@ -2,12 +2,14 @@
   "variables": {
     "tg_core_sources": [
       "native/core/attrs.cpp",
+      "native/core/device_faults.cpp",
       "native/core/device_loader.cpp",
       "native/core/device_state.cpp",
       "native/core/engine.cpp",
       "native/core/engine_device.cpp",
       "native/core/engine_shared.cpp",
       "native/core/engine_update.cpp",
+      "native/core/fault.cpp",
       "native/core/infer.cpp",
       "native/core/infer_matrix.cpp",
       "native/core/infer_nn.cpp",
@@ -46,6 +48,7 @@
       "native/program/plan.cpp",
       "native/program/program.cpp",
       "native/program/program_device.cpp",
+      "native/program/program_faults.cpp",
       "native/program/runner.cpp"
     ],
     "tg_cuda_sources": [

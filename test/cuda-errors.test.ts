@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as tg from 'tapegrad';
 import { native } from '#lib/native.js';
+import { child as run } from './cuda/child.js';
 import { emulated, needsDevice } from './cuda/device.js';
 
-const PROGRAM = fileURLToPath(new URL('cuda/trouble.js', import.meta.url));
 const ADDON = fileURLToPath(new URL('../../build/Release/tapegrad.node', import.meta.url));
 
 interface Failure {
@@ -25,14 +25,7 @@ interface Trouble {
   [key: string]: unknown;
 }
 
-function child(mode: string, env: Record<string, string>): Trouble {
-  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, mode], {
-    encoding: 'utf8',
-    env: { ...process.env, ...env },
-  });
-  expect({ status, signal, stderr }).to.deep.equal({ status: 0, signal: null, stderr: '' });
-  return (stdout === '' ? {} : JSON.parse(stdout)) as Trouble;
-}
+const child = (mode: string, env: Record<string, string>): Trouble => run(mode, env) as Trouble;
 
 /** Everything that needs the device says why there is none, and the CPU works. */
 function expectMissing(env: Record<string, string>, why: string): void {

@@ -95,7 +95,7 @@ napi_value synchronize(napi_env env, napi_callback_info info) {
   Environment& self = Environment::of(env);
   int64_t device;
   if (!args.integer(0, 0, kDevices - 1, &device)) return nullptr;
-  const Status status = self.engine().finish(static_cast<uint8_t>(device));
+  const Status status = self.engine().settle(static_cast<uint8_t>(device));
   return status == Status::ok ? undefined(env) : self.raise(env, status);
 }
 

@@ -1,6 +1,5 @@
 #include "reads.h"
 
-#include <cstring>
 #include <new>
 
 #include "arguments.h"
@@ -58,7 +57,7 @@ void Reads::stop(void* arg) {
   napi_release_threadsafe_function(channel->function, napi_tsfn_abort);
   channel->function = nullptr;
   for (const auto& entry : self.reads_)
-    if (entry.second->ended) self.engine_.done_reading(entry.second->buffer);
+    if (entry.second->ended) self.engine_.done_reading(entry.second->later);
   self.reads_.clear();
 }
 
@@ -72,7 +71,7 @@ Status Reads::start(napi_env env, double handle, DType as, int64_t* id) {
   }
   read->channel = channel_;
   read->id = *id = next_++;
-  const Status status = engine_.read_later(handle, as, &read->buffer, &read->bytes, done, arg);
+  const Status status = engine_.read_later(handle, as, &read->later, done, arg);
   if (status != Status::ok) {
     delete arg;
     return status;
@@ -88,13 +87,13 @@ Status Reads::take(int64_t id, void* to, size_t bytes) {
   if (found == reads_.end() || !found->second->ended)
     return error.set(Status::type_error, "data: there is no such copy");
   const std::shared_ptr<Read> read = found->second;
-  if (bytes != read->bytes)
+  if (bytes != read->later.bytes)
     return error.set(Status::range_error, "data: the array holds %zu bytes, but the tensor %zu",
-                     bytes, read->bytes);
+                     bytes, read->later.bytes);
   reads_.erase(found);
-  if (read->filled && bytes > 0) std::memcpy(to, read->buffer->data, bytes);
-  engine_.done_reading(read->buffer);
-  if (read->filled) return Status::ok;
+  const Status status = read->filled ? engine_.take_read(read->later, to) : Status::ok;
+  engine_.done_reading(read->later);
+  if (read->filled) return status;
   TG_TRY(engine_.finish(kCuda));
   return error.set(Status::device, "data: the copy failed");
 }

@@ -36,8 +36,7 @@ class Reads {
   struct Read {
     std::shared_ptr<Channel> channel;
     int64_t id;
-    Storage* buffer = nullptr;
-    size_t bytes = 0;
+    Engine::Later later;
     std::atomic<bool> ended{false}, filled{false};
   };
   static void done(void* read, bool filled);

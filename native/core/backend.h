@@ -2,14 +2,8 @@
 #pragma once
 
 #include "chain.h"
+#include "fault.h"
 #include "optimizer.h"
-
-// For functions that kernels of other devices call, too.
-#if defined(__CUDACC__)
-#define TG_DEVICE_TOO __host__ __device__
-#else
-#define TG_DEVICE_TOO
-#endif
 
 namespace tg {
 
@@ -50,6 +44,8 @@ struct ExecContext {
   // attrs.stream from step->stream; optimize's `numbers`, gradient_norm's and clip_norm's `norm`
   // point into device memory, and are read or written in each replay.
   const StepState* step = nullptr;
+  // Where a device notes operands that only their numbers make wrong.
+  FaultNotes faults = {};
 };
 
 // One parameter of a fused optimizer update: flat arrays of n elements of one dtype; states as the
@@ -81,6 +77,8 @@ struct Backend {
   Status (*clip)(ExecContext*, const TensorView* tensors, int n, double limit);
   // y += x, elementwise, both contiguous or of equal strides over dense memory, one dtype.
   Status (*accumulate)(ExecContext*, const TensorView* y, const TensorView* x);
+  // to = from, bytes that do not overlap.
+  Status (*assign)(ExecContext*, void* to, const void* from, size_t bytes);
 };
 
 // By how much gradients of joint norm `norm` are scaled so that it is at most `limit`; 1 leaves

@@ -56,6 +56,8 @@ DeviceState::DeviceState(Engine& of, uint8_t number, const DeviceLibrary& opened
       context(context_of(this, nullptr, error, handle)) {}
 
 DeviceState::~DeviceState() {
+  if (library) (void)library->finish(device, &failure);
+  faults.close();
   drop_scratch();
   pool.trim(0);
   staging.trim(0);

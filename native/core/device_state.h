@@ -1,7 +1,7 @@
 // What an engine has for each device: backend, memory, and the context in which kernels run.
 #pragma once
 
-#include "device_library.h"
+#include "device_faults.h"
 #include "storage.h"
 
 namespace tg {
@@ -35,6 +35,7 @@ struct DeviceState {
   // Host memory that the device copies to by itself. Not used on the CPU.
   StoragePool staging;
   ExecContext context;
+  DeviceFaults faults{*this};
   Storage* scratch[2] = {};  // of a kernel; of the float32 copies that it is given
   // Set once the device cannot go on: the message for whoever wants to use it.
   bool failed = false;

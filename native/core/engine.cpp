@@ -253,7 +253,10 @@ Status Engine::execute(DeviceState& state, Op op, const TensorView* views, Tenso
   if (!state.is_cpu())
     for (int i = 0; i < count; ++i)
       if (!inputs[i]) inferred.call.numbers |= 1u << i;
-  const Status status = state.backend.run(&state.context, &inferred.call);
+  const bool checks = !state.is_cpu() && FaultSource::checks(op);
+  Status status = checks ? state.faults.begin(inferred.call) : Status::ok;
+  if (status == Status::ok) status = state.backend.run(&state.context, &inferred.call);
+  if (checks) status = state.faults.end(status);
   if (status != Status::ok) {
     state.pool.release(storage);
     return checked(state, status);

@@ -49,11 +49,17 @@ class Engine {
   // takes.
   Status read(double handle, DType as, void* to, size_t bytes);
   // As read, without waiting, for a tensor that is not on the CPU: `done` is called once, on
-  // another thread, when the elements are in `buffer`. Whatever becomes of the tensor meanwhile.
-  // The buffer goes back through done_reading.
-  Status read_later(double handle, DType as, Storage** buffer, size_t* bytes,
-                    void (*done)(void* arg, bool filled), void* arg);
-  void done_reading(Storage* buffer);
+  // another thread, when the elements are in `later->buffer`. Whatever becomes of the tensor
+  // meanwhile. The buffer goes back through done_reading; take_read tells of earlier calls' faults.
+  struct Later {
+    Storage* buffer = nullptr;
+    size_t bytes = 0;
+    uint64_t mark = 0;  // see DeviceFaults
+  };
+  Status read_later(double handle, DType as, Later* later, void (*done)(void* arg, bool filled),
+                    void* arg);
+  Status take_read(const Later& later, void* to);
+  void done_reading(const Later& later);
   // A copy on a device, in the same memory order if that has no gaps.
   Status to(double handle, uint8_t device, uint32_t* out);
   // Moves the memory behind a tensor, its views included, to a device.
@@ -98,6 +104,9 @@ class Engine {
   DeviceLoader& loader() { return loader_; }
   // Waits for what was asked of a device; ok if it was never opened.
   Status finish(uint8_t device);
+  // The same, and the error of a call that found something wrong with its operands' numbers. So is
+  // it with whatever hands numbers from a device to JavaScript.
+  Status settle(uint8_t device);
   // Hands on what a call of a device's functions returned. After an error of the device it finds
   // out whether that can go on.
   Status checked(DeviceState& state, Status status);

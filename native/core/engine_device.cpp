@@ -62,6 +62,15 @@ Status Engine::finish(uint8_t device) {
   return checked(*state, state->library->finish(state->device, &error_));
 }
 
+Status Engine::settle(uint8_t device) {
+  if (!opened(device) || device == kCpu) return Status::ok;
+  DeviceState* state;
+  TG_TRY(ready(device, &state));
+  TG_TRY(state->faults.ask());
+  TG_TRY(finish(device));
+  return state->faults.answer();
+}
+
 Status Engine::out_of_memory(DeviceState& state, const char* what, size_t bytes) {
   if (state.is_cpu())
     return error_.set(Status::out_of_memory,
@@ -127,7 +136,9 @@ Status Engine::transfer(DeviceState& target, void* to, DeviceState& source, cons
   const auto copy = source.is_cpu()   ? state.library->upload
                     : target.is_cpu() ? state.library->download
                                       : state.library->copy;
-  return checked(state, copy(state.device, &error_, to, from, bytes));
+  if (target.is_cpu()) TG_TRY(state.faults.ask());
+  TG_TRY(checked(state, copy(state.device, &error_, to, from, bytes)));
+  return target.is_cpu() ? state.faults.answer() : Status::ok;
 }
 
 Status Engine::fill(uint32_t slot, const void* data, size_t bytes) {
@@ -151,7 +162,10 @@ Status Engine::packed(DeviceState& state, const TensorView& view, DType as, Scra
   return checked(state, state.backend.run(&state.context, &call));
 }
 
-Status Engine::read_later(double handle, DType as, Storage** buffer, size_t* bytes,
+// Behind the elements in the buffer is what the device says of earlier calls.
+static size_t behind(size_t bytes) { return (bytes + 7) / 8 * 8; }
+
+Status Engine::read_later(double handle, DType as, Later* later,
                           void (*done)(void* arg, bool filled), void* arg) {
   const Using used(*this, &handle, 1);
   TG_TRY(not_recorded("data"));
@@ -159,25 +173,32 @@ Status Engine::read_later(double handle, DType as, Storage** buffer, size_t* byt
   TG_TRY(find("data", handle, &tensor));
   DeviceState* state;
   TG_TRY(ready(tensor->storage->device, &state));
-  *bytes = static_cast<size_t>(tensor->view.shape.count()) * size_of(as);
+  const size_t bytes = static_cast<size_t>(tensor->view.shape.count()) * size_of(as);
   // Memory that is given back is used again after this copy, in the order of the device's work.
   Scratch copy{&state->pool};
   const void* from;
   TG_TRY(packed(*state, tensor->view, as, &copy, &from));
-  Storage* const room = state->staging.allocate(*bytes);
+  Storage* const room = state->staging.allocate(behind(bytes) + sizeof(uint32_t));
   if (!room)
-    return error_.set(Status::out_of_memory, "data: there are no %zu bytes to copy to", *bytes);
-  const Status status = checked(
-      *state,
-      state->library->download_later(state->device, &error_, room->data, from, *bytes, done, arg));
+    return error_.set(Status::out_of_memory, "data: there are no %zu bytes to copy to", bytes);
+  *later = {room, bytes, state->faults.mark()};
+  char* const to = static_cast<char*>(room->data);
+  Status status = state->faults.ask(reinterpret_cast<uint32_t*>(to + behind(bytes)));
   if (status == Status::ok)
-    *buffer = room;
-  else
-    state->staging.release(room);
+    status = checked(
+        *state, state->library->download_later(state->device, &error_, to, from, bytes, done, arg));
+  if (status != Status::ok) state->staging.release(room);
   return status;
 }
 
-void Engine::done_reading(Storage* buffer) { cuda_->staging.release(buffer); }
+Status Engine::take_read(const Later& later, void* to) {
+  const char* const from = static_cast<const char*>(later.buffer->data);
+  if (later.bytes > 0) std::memcpy(to, from, later.bytes);
+  return cuda_->faults.answer(later.mark,
+                              reinterpret_cast<const uint32_t*>(from + behind(later.bytes)));
+}
+
+void Engine::done_reading(const Later& later) { cuda_->staging.release(later.buffer); }
 
 Status Engine::to(double handle, uint8_t device, uint32_t* out) {
   const Using used(*this, &handle, 1);

@@ -28,7 +28,10 @@ Status Engine::assign(double handle, double source) {
   TG_TRY(ready(to->storage->device, &state));
   Scratch copy{&source_state->pool};
   TG_TRY(materialise(*source_state, from->view, to->view, &copy));
-  return transfer(*state, to->view.data, *source_state, copy.storage->data, to->view.bytes());
+  if (state != source_state)
+    return transfer(*state, to->view.data, *source_state, copy.storage->data, to->view.bytes());
+  return checked(*state, state->backend.assign(&state->context, to->view.data, copy.storage->data,
+                                               to->view.bytes()));
 }
 
 // A copy of `source` in the memory order of `layout`, which is dense and has the same shape.
@@ -211,7 +214,9 @@ Status Engine::clip_norm(const double* handles, int count, double limit, bool fi
   DeviceState* state;
   TG_TRY(common_device("clipGradNorm", &tensors[0], count, &state));
   const Backend& backend = state->backend;
+  TG_TRY(state->faults.ask());
   TG_TRY(checked(*state, backend.gradient_norm(&state->context, &items[0], count, norm)));
+  TG_TRY(state->faults.answer());
   const double factor = clip_factor(*norm, limit, finite);
   if (factor == 1) return Status::ok;
   return checked(*state, backend.scale(&state->context, &views[0], count, factor));

@@ -4,6 +4,13 @@
 #include "opcode.h"
 #include "shape.h"
 
+// For functions that kernels of other devices call, too.
+#if defined(__CUDACC__)
+#define TG_DEVICE_TOO __host__ __device__
+#else
+#define TG_DEVICE_TOO
+#endif
+
 namespace tg {
 
 // The name of an op as users know it; for a fused backward kernel the forward op's with "

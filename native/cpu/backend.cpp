@@ -229,6 +229,10 @@ constexpr Backend kBackend = {
       if (y->dtype == DType::bfloat16) return accumulate_bfloat16(isa, ctx, *y, *x);
       return accumulate(isa.kernels.optimizers, ctx, y, x);
     },
+    [](ExecContext*, void* to, const void* from, size_t bytes) {
+      if (bytes > 0) std::memcpy(to, from, bytes);
+      return Status::ok;
+    },
 };
 
 struct Candidate {

@@ -136,6 +136,10 @@ const Backend kBackend = {
       enter(ctx, "accumulate", y->dtype);
       return accumulate(ctx, *y, *x);
     },
+    [](ExecContext* ctx, void* to, const void* from, size_t bytes) {
+      enter(ctx, "copyFrom", DType::float32);
+      return assign(ctx, to, from, bytes);
+    },
 };
 
 }  // namespace tg::cuda

@@ -1,56 +1,40 @@
-// Operands that only their numbers make wrong: an index out of range, a negative probability. The
-// CPU reads them before it computes; here the kernel notes the first one that it comes upon.
+// How a kernel notes operands that only their numbers make wrong: see core/fault.h.
 #pragma once
 
 #include "launch.h"
 
 namespace tg::cuda {
 
-// Given to the kernel by value. While calls are recorded nobody can be told: then it does nothing,
-// and the kernel puts NaN (or, in integers, 0) where the bad operand would have counted.
+// Given to the kernel by value.
 struct Check {
-  unsigned long long* first = nullptr;
+  FaultNotes notes;
+
+  explicit Check(const ExecContext* ctx) : notes(ctx->faults) {}
+  Check() = default;
 
   // The element at `position` is bad; the lowest position wins, whatever the order of threads.
-  __device__ __forceinline__ void fail(int64_t position) const {
-    if (first) atomicMin(first, static_cast<unsigned long long>(position));
+  __device__ __forceinline__ void fail(int64_t position, int32_t value) const {
+    note(position, static_cast<uint32_t>(value));
+  }
+  __device__ __forceinline__ void fail(int64_t position, float value) const {
+    note(position, __float_as_uint(value));
+  }
+
+ private:
+  __device__ __forceinline__ void note(int64_t position, uint32_t value) const {
+    if (!notes.call) return;
+    using Word = unsigned long long;
+    Word* const call = reinterpret_cast<Word*>(notes.call);
+    const Word mine = fault_note(position, value);
+    // Where all elements are bad, few of them get as far as the atomic operation.
+    if (*static_cast<volatile Word*>(call) < mine) atomicMax(call, mine);
+    *static_cast<volatile uint32_t*>(notes.any) = 1;
   }
 };
 
-constexpr size_t kCheckBytes = 256;  // of the op's scratch, so that what follows stays aligned
-
-// Before the kernel; `memory`: kCheckBytes of the op's scratch.
-inline Status begin_check(ExecContext* ctx, void* memory, Check* check) {
-  Error* const error = ctx->error;
-  *check = {};
-  if (ctx->step) return Status::ok;
-  check->first = static_cast<unsigned long long*>(memory);
-  TG_CUDA(ctx->trace.kernel,
-          cudaMemsetAsync(check->first, 0xFF, sizeof *check->first, ctx->device->stream));
-  return Status::ok;
-}
-
-// After it: the position of the first bad element, -1 if there is none. This waits for the kernel,
-// because an error belongs to the call that made it, and the call returns only once; ops whose
-// operands cannot be bad do not pay for it.
-inline Status end_check(ExecContext* ctx, const Check& check, int64_t* position) {
-  Error* const error = ctx->error;
-  *position = -1;
-  if (!check.first) return Status::ok;
-  cudaStream_t const stream = ctx->device->stream;
-  TG_CUDA(ctx->trace.kernel,
-          cudaMemcpyAsync(position, check.first, sizeof *position, cudaMemcpyDeviceToHost, stream));
-  TG_CUDA(ctx->trace.kernel, cudaStreamSynchronize(stream));
-  return Status::ok;  // of no failure it is all ones: -1
-}
-
-// One element of device memory, for the message.
-inline Status read_element(ExecContext* ctx, const void* from, size_t bytes, void* to) {
-  Error* const error = ctx->error;
-  cudaStream_t const stream = ctx->device->stream;
-  TG_CUDA(ctx->trace.kernel, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream));
-  TG_CUDA(ctx->trace.kernel, cudaStreamSynchronize(stream));
-  return Status::ok;
+// Whether something that exists may be written: not after a fault that the host has not heard of.
+__device__ __forceinline__ bool may_write(const uint32_t* any_fault) {
+  return !any_fault || *any_fault == 0;
 }
 
 }  // namespace tg::cuda

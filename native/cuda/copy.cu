@@ -4,7 +4,7 @@
 #include "copy.h"
 
 #include "../core/convert.h"
-#include "launch.h"
+#include "checked.h"
 #include "strided.h"
 #include "vector.h"
 
@@ -224,7 +224,31 @@ Status move_elements(ExecContext* ctx, const TensorView& x, const TensorView& to
   }
 }
 
+template <class E>
+__global__ void __launch_bounds__(kThreads)
+    assign_elements(E* __restrict__ to, const E* __restrict__ from, int64_t count,
+                    const uint32_t* any_fault) {
+  if (!may_write(any_fault)) return;
+#pragma unroll 4
+  for (int64_t i = first_item(); i < count; i += item_stride()) to[i] = from[i];
+}
+
+template <class E>
+Status assign_as(ExecContext* ctx, void* to, const void* from, size_t bytes) {
+  const int64_t count = static_cast<int64_t>(bytes / sizeof(E));
+  return launch(ctx, assign_elements<E>, grid_for(ctx, (count + 3) / 4), static_cast<E*>(to),
+                static_cast<const E*>(from), count, ctx->faults.any);
+}
+
 }  // namespace
+
+Status assign(ExecContext* ctx, void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return Status::ok;
+  const uintptr_t all = reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from) | bytes;
+  return all % 16 == 0  ? assign_as<Vector<uint32_t, 4>>(ctx, to, from, bytes)
+         : all % 4 == 0 ? assign_as<uint32_t>(ctx, to, from, bytes)
+                        : assign_as<uint8_t>(ctx, to, from, bytes);
+}
 
 Status copy_into(ExecContext* ctx, const TensorView& x, const TensorView& to) {
   if (x.dtype == to.dtype) return move_elements(ctx, x, to);

@@ -12,6 +12,9 @@ Status run_copy(ExecContext* ctx, const OpCall& call);
 // places for them. No overlap. Takes no scratch.
 Status copy_into(ExecContext* ctx, const TensorView& x, const TensorView& to);
 
+// to = from, bytes that do not overlap; not after a fault (checked.h).
+Status assign(ExecContext* ctx, void* to, const void* from, size_t bytes);
+
 // x in row-major order to contiguous memory at `to`.
 Status copy_contiguous(ExecContext* ctx, const TensorView& x, void* to);
 

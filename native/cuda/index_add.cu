@@ -159,7 +159,6 @@ Status run_index_add(ExecContext* ctx, const OpCall& call) {
                            static_cast<long long>(n));
   const bool in_order = g.contiguous();
   Parts parts;
-  const size_t flag = parts.add(1, kCheckBytes);
   const size_t sorted = parts.add(1, order_bytes(indices));
   const size_t copy = parts.add(in_order ? 0 : g.shape.count(), size_of(g.dtype));
   const Result r(call.out.shape, axis);
@@ -168,21 +167,17 @@ Status run_index_add(ExecContext* ctx, const OpCall& call) {
   char* const memory = static_cast<char*>(scratch(ctx, parts.bytes));
   if (!memory) return Status::out_of_memory;
 
-  Check check;
-  TG_TRY(begin_check(ctx, memory + flag, &check));
   Order order = {};
-  TG_TRY(sort_indices(ctx, indices, check, memory + sorted, &order));
-  if (call.out.shape.count() > 0) {
-    const void* data = g.data;
-    if (!in_order) {
-      TG_TRY(copy_contiguous(ctx, g, memory + copy));
-      data = memory + copy;
-    }
-    TG_TRY(g.dtype == DType::float32   ? add<float>(ctx, call, data, order, memory + sums)
-           : g.dtype == DType::float64 ? add<double>(ctx, call, data, order, memory + sums)
-                                       : add<bf16>(ctx, call, data, order, memory + sums));
+  TG_TRY(sort_indices(ctx, indices, memory + sorted, &order));
+  if (call.out.shape.count() == 0) return Status::ok;
+  const void* data = g.data;
+  if (!in_order) {
+    TG_TRY(copy_contiguous(ctx, g, memory + copy));
+    data = memory + copy;
   }
-  return report(ctx, check, indices, axis);
+  return g.dtype == DType::float32   ? add<float>(ctx, call, data, order, memory + sums)
+         : g.dtype == DType::float64 ? add<double>(ctx, call, data, order, memory + sums)
+                                     : add<bf16>(ctx, call, data, order, memory + sums);
 }
 
 }  // namespace tg::cuda

@@ -16,8 +16,7 @@ constexpr int kWarps = kThreads / 32;
 __global__ void __launch_bounds__(kThreads)
     make_keys(Keys keys, Indices indices, uint32_t none, Check check) {
   for (int64_t i = first_item(); i < indices.count; i += item_stride()) {
-    const int64_t index = indices[i];
-    if (index < 0) check.fail(i);
+    const int64_t index = indices.at(i, check);
     keys.row[i] = index < 0 ? none : static_cast<uint32_t>(index);
     keys.position[i] = static_cast<uint32_t>(i);
   }
@@ -147,8 +146,7 @@ struct Places {
 
 size_t order_bytes(const Indices& indices) { return Places(indices).bytes; }
 
-Status sort_indices(ExecContext* ctx, const Indices& indices, const Check& check, void* memory,
-                    Order* order) {
+Status sort_indices(ExecContext* ctx, const Indices& indices, void* memory, Order* order) {
   Error* const error = ctx->error;
   const Places places(indices);
   const auto at = [&](size_t place) {
@@ -165,7 +163,7 @@ Status sort_indices(ExecContext* ctx, const Indices& indices, const Check& check
   TG_CUDA(ctx->trace.kernel, cudaMemsetAsync(rows.past, 0, static_cast<size_t>(indices.size) * 4,
                                              ctx->device->stream));
   if (n > 0) {
-    TG_TRY(launch(ctx, make_keys, grid_for(ctx, n), keys, indices, none, check));
+    TG_TRY(launch(ctx, make_keys, grid_for(ctx, n), keys, indices, none, Check(ctx)));
     const Grid tiled{dim3(static_cast<unsigned>(tiles)), dim3(kThreads)};
     uint32_t* const totals = counts + tiles * kDigits;
     for (int shift = 0; shift < 32 && none >> shift > 0; shift += kDigitBits) {

@@ -35,8 +35,7 @@ struct Parts {
 
 // Bytes of scratch that an order lives in; at most 2^31 - 1 indices.
 size_t order_bytes(const Indices& indices);
-// Sorts in `memory`; bad indices are reported to `check`.
-Status sort_indices(ExecContext* ctx, const Indices& indices, const Check& check, void* memory,
-                    Order* order);
+// Sorts in `memory`; bad indices are noted.
+Status sort_indices(ExecContext* ctx, const Indices& indices, void* memory, Order* order);
 
 }  // namespace tg::cuda

@@ -8,9 +8,9 @@
 namespace tg::cuda {
 namespace {
 
+// Where there is nothing to select.
 __global__ void __launch_bounds__(kThreads) check_indices(Indices indices, Check check) {
-  for (int64_t i = first_item(); i < indices.count; i += item_stride())
-    if (indices[i] < 0) check.fail(i);
+  for (int64_t i = first_item(); i < indices.count; i += item_stride()) (void)indices.at(i, check);
 }
 
 // x's axes, innermost first, with those merged that one stride walks; `along` alone stays apart,
@@ -45,15 +45,15 @@ struct Selection {
 
 // E: an integer of an element's size. Slices without a place in x become `missing`.
 template <class E, int N>
-__global__ void __launch_bounds__(kThreads)
-    select_slices(E* out, const E* x, Selection selection, Indices indices, E missing) {
+__global__ void __launch_bounds__(kThreads) select_slices(E* out, const E* x, Selection selection,
+                                                          Indices indices, E missing, Check check) {
   const int64_t runs = selection.layout.count / N;
   for (int64_t run = first_item(); run < runs; run += item_stride()) {
     bool found = true;
     int64_t from = 0;
     selection.layout.locate(run * N, [&](int a, int64_t coordinate) {
       if (a == selection.along) {
-        coordinate = indices[coordinate];
+        coordinate = indices.at(coordinate, check);
         found = coordinate >= 0;
       }
       from += coordinate * selection.layout.stride[0][a];
@@ -77,15 +77,16 @@ Status launch_select(ExecContext* ctx, const OpCall& call, const Indices& indice
   Selection selection;
   selection.set(call.in[0], call.out.shape, call.attrs.axis);
   const int64_t count = selection.layout.count;
-  if (count == 0) return Status::ok;
+  const Check check(ctx);
+  if (count == 0) return launch(ctx, check_indices, grid_for(ctx, indices.count), indices, check);
   if (selection.along > 0 && selection.layout.vectors_of(kN, 0, x, sizeof(E))) {
     ctx->trace.variant = "rows";
     return launch(ctx, select_slices<E, kN>, grid_for(ctx, count / kN), out, x, selection, indices,
-                  missing);
+                  missing, check);
   }
   ctx->trace.variant = "elements";
-  return launch(ctx, select_slices<E, 1>, grid_for(ctx, count), out, x, selection, indices,
-                missing);
+  return launch(ctx, select_slices<E, 1>, grid_for(ctx, count), out, x, selection, indices, missing,
+                check);
 }
 
 // NaN, or 0 in types that have none, as bits.
@@ -108,18 +109,9 @@ Status select(ExecContext* ctx, const OpCall& call, const Indices& indices) {
 }  // namespace
 
 Status run_index_select(ExecContext* ctx, const OpCall& call) {
-  const int axis = call.attrs.axis;
-  const Indices indices(call.in[1], call.in[0].shape[axis]);
+  const Indices indices(call.in[1], call.in[0].shape[call.attrs.axis]);
   if (indices.count == 0) return Status::ok;
-  Check check;
-  if (!ctx->step) {
-    void* const memory = scratch(ctx, kCheckBytes);
-    if (!memory) return Status::out_of_memory;
-    TG_TRY(begin_check(ctx, memory, &check));
-    TG_TRY(launch(ctx, check_indices, grid_for(ctx, indices.count), indices, check));
-  }
-  TG_TRY(select(ctx, call, indices));
-  return report(ctx, check, indices, axis);
+  return select(ctx, call, indices);
 }
 
 }  // namespace tg::cuda

@@ -1,4 +1,4 @@
-// A 1-d int32 tensor of indices, and what is said of one that is out of range.
+// A 1-d int32 tensor of indices.
 #pragma once
 
 #include "checked.h"
@@ -15,23 +15,13 @@ struct Indices {
         stride(view.strides[0]),
         count(view.shape[0]),
         size(axis_size) {}
-  // -1 if it is out of range.
-  __device__ __forceinline__ int64_t operator[](int64_t i) const {
-    const int64_t index = data[i * stride];
-    return index >= 0 && index < size ? index : -1;
+  // -1 if it is out of range, which is noted.
+  __device__ __forceinline__ int64_t at(int64_t i, const Check& check) const {
+    const int32_t index = data[i * stride];
+    if (index >= 0 && index < size) return index;
+    check.fail(i, index);
+    return -1;
   }
 };
-
-// After the kernels: whether all indices were in range.
-inline Status report(ExecContext* ctx, const Check& check, const Indices& indices, int axis) {
-  int64_t position;
-  TG_TRY(end_check(ctx, check, &position));
-  if (position < 0) return Status::ok;
-  int32_t index;
-  TG_TRY(read_element(ctx, indices.data + position * indices.stride, sizeof index, &index));
-  return ctx->error->set(Status::range_error, "%s: index[%lld] is %lld, but axis %d has size %lld",
-                         ctx->trace.kernel, static_cast<long long>(position),
-                         static_cast<long long>(index), axis, static_cast<long long>(indices.size));
-}
 
 }  // namespace tg::cuda

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "batch.h"
+#include "checked.h"
 
 namespace tg::cuda {
 namespace {
@@ -46,7 +47,8 @@ struct Numbers {
 template <template <class> class Rule, class T>
 __global__ void __launch_bounds__(kThreads)
     update(const __grid_constant__ Batch<2 + Rule<T>::kStates> batch,
-           const __grid_constant__ Numbers numbers) {
+           const __grid_constant__ Numbers numbers, const uint32_t* any_fault) {
+  if (!may_write(any_fault)) return;
   constexpr int kStates = Rule<T>::kStates, kNumbers = sizeof(Rule<T>) / sizeof(V<T>);
   V<T> list[kNumbers];
 #pragma unroll
@@ -76,7 +78,7 @@ Status update_items(ExecContext* ctx, const Numbers& numbers, const OptimizerIte
     return item.count;
   };
   return for_batches<T, kArrays>(items, n, kPiece<T>, arrays, [&](const Batch<kArrays>& batch) {
-    return launch(ctx, update<Rule, T>, grid_of(batch), batch, numbers);
+    return launch(ctx, update<Rule, T>, grid_of(batch), batch, numbers, ctx->faults.any);
   });
 }
 

@@ -36,35 +36,6 @@ int64_t span_of(SoftmaxJob<T>& job) {
   return job.vectors && skewed ? job.n + kLanes<T> - 1 : job.n;
 }
 
-// The CPU's words for a bad target; `position` as the kernels count.
-template <class T>
-Status refuse(ExecContext* ctx, const SoftmaxJob<T>& job, const TensorView& target,
-              int64_t position) {
-  if (job.classes) {
-    int32_t value;
-    TG_TRY(read_element(ctx, job.classes + position * job.class_stride, sizeof value, &value));
-    return ctx->error->set(Status::range_error,
-                           "crossEntropy: target[%lld] is %d, but there are %lld classes",
-                           static_cast<long long>(position), value, static_cast<long long>(job.n));
-  }
-  const int64_t row = position / job.n, column = position % job.n;
-  T stored;
-  TG_TRY(read_element(ctx, job.other + row * target.strides[0] + column * target.strides[1],
-                      sizeof stored, &stored));
-  double value;
-  if constexpr (sizeof(T) == 2) {
-    const uint32_t bits = static_cast<uint32_t>(stored.bits) << 16;
-    float wide;
-    memcpy(&wide, &bits, sizeof wide);
-    value = static_cast<double>(wide);
-  } else {
-    value = static_cast<double>(stored);
-  }
-  return ctx->error->set(Status::range_error,
-                         "crossEntropy: target[%lld, %lld] is %.6g, no probability",
-                         static_cast<long long>(row), static_cast<long long>(column), value);
-}
-
 template <class T>
 Status softmax(ExecContext* ctx, const OpCall& call) {
   const bool loss = call.op == op_crossEntropy, loss_dx = call.op == op_crossEntropyBackward;
@@ -102,18 +73,9 @@ Status softmax(ExecContext* ctx, const OpCall& call) {
   const bool columns = !loss && !loss_dx && job.n > 1 && lane.size >= 8 && lane.stride[0] == 1 &&
                        lane.stride[2] == 1 && (!job.other || lane.stride[1] == 1);
   if (columns) return launch_columns(ctx, job);
-  const bool checks = indexed || loss;
-  if (checks) {
-    void* const memory = scratch(ctx, kCheckBytes);
-    if (!memory) return Status::out_of_memory;
-    TG_TRY(begin_check(ctx, memory, &job.check));
-  }
+  job.check = Check(ctx);
   const int64_t span = span_of(job);
-  TG_TRY(job.other ? launch_pairs(ctx, job, span) : launch_rows(ctx, job, span));
-  if (!checks) return Status::ok;
-  int64_t position;
-  TG_TRY(end_check(ctx, job.check, &position));
-  return position < 0 ? Status::ok : refuse(ctx, job, *second, position);
+  return job.other ? launch_pairs(ctx, job, span) : launch_rows(ctx, job, span);
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kMostThreads)
 #pragma unroll
         for (int e = 0; e < kEach; ++e)
           if (other[e] < 0) {
-            job.check.fail(number * n + slots.element(first, e));
+            job.check.fail(number * n + slots.element(first, e), static_cast<float>(other[e]));
             part.sum = not_a_number<C>();
           }
       }

@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kMostThreads, kBlocks<T, kEach, kWhole>)
       chosen = static_cast<Index>(job.classes[number * job.class_stride]);
       if (job.g) factor = widen(job.g[number * job.g_stride]);
       if (chosen < 0 || chosen >= n) {
-        if (slots.member == 0) job.check.fail(number);
+        if (slots.member == 0) job.check.fail(number, static_cast<int32_t>(chosen));
         factor = not_a_number<C>();
         chosen = 0;
       }

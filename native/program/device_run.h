@@ -78,11 +78,20 @@ struct DeviceRun {
     size_t numbers;                  // the graph's step numbers, converted, 8 bytes each
     size_t norms;                    // one double for each instruction that has a norm
     size_t loss;                     // on the host only
+    size_t faults;                   // FaultNotes::any, and a note for each of `checks`
     size_t bytes;
   };
   char* on_device(size_t offset) const { return static_cast<char*>(block->data) + offset; }
   size_t norm_at(int norm) const { return layout.norms + static_cast<size_t>(norm) * kNumber; }
   DeviceSlot& slot_of(int64_t step) { return slots[step % depth]; }
+  size_t note_at(size_t check) const { return layout.faults + (1 + check) * sizeof(uint64_t); }
+  size_t fault_bytes() const { return note_at(checks.size()) - layout.faults; }
+
+  // A call that checks its operands' numbers.
+  struct Checked {
+    const Instruction* of;
+    FaultSource source;
+  };
 
   DeviceState& state;
   const DeviceLibrary& library;
@@ -96,6 +105,7 @@ struct DeviceRun {
   std::vector<Segment> segments[2];        // of a step; of one that looks at its loss
   std::vector<DeviceGraph*> graphs[2][2];  // of these; without and with all norms
   std::vector<int> norm_of;                // of each instruction of the body; -1: it has none
+  std::vector<Checked> checks;             // see program_faults.cpp
   std::vector<Storage*> backups;           // of early writes
   Storage* scratch[2] = {};
   std::vector<Storage*> outgrown;  // scratch that recorded calls use still

@@ -177,12 +177,16 @@ Status Program::look(const Segment& segment, DeviceSlot& slot, bool* go_on) {
   *go_on = true;
   if (segment.loss) {
     TG_TRY(fetch_loss(slot));
+    TG_TRY(fetch_faults(slot));
     TG_TRY(run.finish(&error_));
+    TG_TRY(look_at_faults(slot));
     *go_on = finite(fetched_loss(slot));
   } else if (segment.finite_norm >= 0) {
     const size_t offset = run.norm_at(segment.finite_norm);
     TG_TRY(run.fetch(&error_, slot.at(offset), run.on_device(offset), kNumber));
+    TG_TRY(fetch_faults(slot));
     TG_TRY(run.finish(&error_));
+    TG_TRY(look_at_faults(slot));
     const double norm = slot.number(offset);
     if (!finite(norm)) return not_finite(norm);
   }
@@ -201,7 +205,11 @@ Status Program::run_segments(DeviceSlot& slot, const StepArguments& arguments) {
   for (size_t s = 0; s < segments.size(); ++s) {
     TG_TRY(run.library.run_graph(run.device, &error_, graphs[s]));
     bool go_on;
-    TG_TRY(look(segments[s], slot, &go_on));
+    const Status status = look(segments[s], slot, &go_on);
+    if (status != Status::ok) {
+      if (guard && segments[s].end <= loss_at_) (void)restore_early_writes();
+      return status;
+    }
     if (go_on) continue;
     TG_TRY(restore_early_writes());
     if (arguments.on_nan == OnNaN::fail) return name_culprit(arguments);
@@ -210,6 +218,7 @@ Status Program::run_segments(DeviceSlot& slot, const StepArguments& arguments) {
     return Status::ok;
   }
   if (has_loss_ && !(guard && loss_at_ > 0)) TG_TRY(fetch_loss(slot));  // or it was looked at
+  TG_TRY(fetch_faults(slot));
   if (!slot.norms) return Status::ok;
   return run.fetch(&error_, slot.at(at.norms), run.on_device(at.norms), at.loss - at.norms);
 }
@@ -235,7 +244,8 @@ Status Program::begin_on_device(const StepArguments& arguments, bool* skipped) {
 Status Program::end_on_device(StepResult* result) {
   DeviceRun& run = *device_;
   *result = {kUnknown, kUnknown, false};
-  const Status status = run.wait_for(&error_, run.ended);
+  Status status = run.wait_for(&error_, run.ended);
+  if (status == Status::ok) status = look_at_faults(run.slot_of(run.ended));
   if (status != Status::ok) {
     Error ignored;
     (void)run.finish(&ignored);

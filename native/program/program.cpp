@@ -70,7 +70,11 @@ Status Program::set_up() {
     const Status status = device_ ? record(i, call, false) : run(i, call, none, &result);
     if (status != Status::ok) return engine_.error().set(status, "%s", error_.message());
   }
-  return Status::ok;
+  if (!device_ || graph_->setup.empty()) return Status::ok;
+  Status status = fetch_faults(device_->slots[0]);
+  if (status == Status::ok) status = device_->finish(&error_);
+  if (status == Status::ok) status = look_at_faults(device_->slots[0]);
+  return status == Status::ok ? status : engine_.error().set(status, "%s", error_.message());
 }
 
 Program::~Program() {
@@ -193,7 +197,7 @@ Status Program::check(int64_t steps, OnNaN on_nan, bool want_norm,
   TG_TRY(prepare_slots(steps, sources));
   TG_TRY(record_graphs(guards(on_nan), false));
   if (want_norm) TG_TRY(record_graphs(guards(on_nan), true));
-  return engine_.finish(device());  // what eager calls are about to write
+  return engine_.settle(device());  // what eager calls are about to write
 }
 
 Status Program::fill(size_t i, double handle) {

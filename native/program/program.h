@@ -143,6 +143,11 @@ class Program {
   double fetched_loss(const DeviceSlot& slot) const;
   Status look(const Segment& segment, DeviceSlot& slot, bool* go_on);
   Status end_on_device(StepResult* result);
+  void find_checks();
+  Status clear_faults();
+  uint64_t* note_of(const Instruction& i) const;
+  Status fetch_faults(DeviceSlot& slot);
+  Status look_at_faults(const DeviceSlot& slot);
   // "the norm of the gradients is NaN": nothing was changed.
   Status not_finite(double norm);
   template <int kBlock>

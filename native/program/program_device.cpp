@@ -93,7 +93,9 @@ Status Program::open_device() {
   at.numbers = at.row + static_cast<size_t>(graph_->row) * kNumber;
   at.norms = at.numbers + graph_->step_numbers.size() * kNumber;
   at.loss = at.norms + static_cast<size_t>(norms) * kNumber;
-  at.bytes = at.loss + kNumber;
+  at.faults = at.loss + kNumber;
+  find_checks();
+  at.bytes = at.faults + run.fault_bytes();
   for (const Operand& input : graph_->inputs) {
     const int64_t rows = input.view.shape.ndim > 0 ? input.view.shape[0] : 0;
     run.rows_at.push_back(run.rows_bytes);
@@ -111,6 +113,8 @@ Status Program::open_device() {
   context_.operands = device_scratch<1>;
   context_.device = run.device;
   context_.step = static_cast<const StepState*>(run.block->data);
+  if (clear_faults() != Status::ok)
+    return engine_.error().set(Status::device, "%s", error_.message());
   return engine_.finish(device());  // what eager calls left in constants and parameters
 }
 
@@ -126,15 +130,19 @@ Status Program::record(const Instruction& i, Call& call, bool want_norm) {
     if (slot >= 0) norm = reinterpret_cast<double*>(run.on_device(run.norm_at(slot)));
   }
   switch (i.kind) {
-    case Instruction::Kind::op:
+    case Instruction::Kind::op: {
       if (i.stream >= 0) call.op.attrs.stream = static_cast<uint64_t>(i.stream);
-      return backend.run(&context_, &call.op);
+      context_.faults.call = note_of(i);
+      const Status status = backend.run(&context_, &call.op);
+      context_.faults.call = nullptr;
+      return status;
+    }
     case Instruction::Kind::chain:
       return backend.run_chain(&context_, &chains_[static_cast<size_t>(call.chain)]->call);
     case Instruction::Kind::accumulate:
       return backend.accumulate(&context_, &in[0], &in[1]);
     case Instruction::Kind::assign:
-      return run.copy(&error_, in[0].data, in[1].data, in[0].bytes());
+      return backend.assign(&context_, in[0].data, in[1].data, in[0].bytes());
     case Instruction::Kind::clip_value:
       return backend.clip(&context_, in, static_cast<int>(i.in.size()), i.limit);
     case Instruction::Kind::clip_norm:

@@ -248,6 +248,15 @@ void streams() {
   check(seen[0] == 0, "cudaMemcpy to the device does not wait for the copy");
   check(cudaMemcpy(&back, d, 4, cudaMemcpyDeviceToHost) == cudaSuccess && seen[0] != 0 && back == 4,
         "cudaMemcpy to the host does");
+  setenv("TAPEGRAD_EMULATION_WAITS", "0", 1);
+  check(cudaStreamSynchronize(a) == cudaErrorNotPermitted &&
+            cudaEventSynchronize(event) == cudaErrorNotPermitted &&
+            cudaFree(d) == cudaErrorNotPermitted &&
+            cudaMemcpyAsync(&back, d, 4, cudaMemcpyDeviceToHost, a) == cudaErrorNotPermitted &&
+            cudaMemcpyAsync(d, &value, 4, cudaMemcpyHostToDevice, a) == cudaSuccess,
+        "waits that are forbidden");
+  unsetenv("TAPEGRAD_EMULATION_WAITS");
+  check(cudaStreamSynchronize(a) == cudaSuccess, "and allowed again");
   cudaFree(d);
   cudaEventDestroy(event);
   check(cudaStreamDestroy(a) == cudaSuccess && cudaStreamDestroy(b) == cudaSuccess, "destroyed");

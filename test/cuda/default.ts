@@ -4,9 +4,7 @@ import { expect } from 'chai';
 import * as tg from 'tapegrad';
 import './device.js';
 
-before(() => {
-  tg.setDefaultDevice('cuda');
-});
+tg.setDefaultDevice('cuda'); // before they are loaded
 after(() => {
   expect(tg.memory({ device: 'cuda' }).systemAllocations).to.be.above(0);
 });

@@ -26,19 +26,20 @@ function made(program: Program): Program {
 interface Options {
   device?: tg.Device;
   clip?: { errorIfNonfinite?: boolean };
-  /** Puts such a number into the batch `BAD`. */
+  /** Puts such a number, or such a class, into the batch `BAD`. */
   bad?: number;
+  badClass?: number;
 }
 /** A net with dropout, running statistics and a rate that changes from step to step. */
-function problem({ device = 'cuda', clip, bad }: Options = {}) {
+function problem({ device = 'cuda', clip, bad = 1, badClass = 2 }: Options = {}) {
   tg.manualSeed(3);
   const x = tg.randn([ROWS, 5]).dataSync() as Float32Array;
   const order = Int32Array.from({ length: STEPS * BATCH }, (_, i) => (i * 7) % (ROWS - 1));
-  if (bad !== undefined) {
-    x[(ROWS - 1) * 5] = bad;
-    order[BAD * BATCH + 1] = ROWS - 1;
-  }
-  const data = [tg.tensor(x, { shape: [ROWS, 5] }), tg.randint(0, 3, [ROWS])];
+  const y = tg.randint(0, 3, [ROWS]).dataSync() as Int32Array;
+  x[(ROWS - 1) * 5] = bad;
+  y[ROWS - 1] = badClass;
+  order[BAD * BATCH + 1] = ROWS - 1;
+  const data = [tg.tensor(x, { shape: [ROWS, 5] }), tg.tensor(y)];
   const model = new nn.Sequential(
     new nn.Linear(5, 8),
     new nn.BatchNorm1d(8),
@@ -143,12 +144,15 @@ describe('steps in flight on CUDA', function () {
       ['throw', { errorIfNonfinite: true }, 2],
     ] as const) {
       const p = problem({ ...(clip && { clip }) });
+      const before = p.stalls();
       lossesOf(p.program.runSync(request(p, { onNaN })));
-      expect(p.stalls(), `onNaN ${onNaN}, ${JSON.stringify(clip)}`).to.equal(STEPS * inSteps + 1);
+      const stalls = p.stalls() - before;
+      expect(stalls, `onNaN ${onNaN}, ${JSON.stringify(clip)}`).to.equal(STEPS * inSteps + 1);
     }
     const single = problem();
+    const before = single.stalls();
     oneByOne(single, 'ignore');
-    expect(single.stalls()).to.equal(STEPS);
+    expect(single.stalls() - before).to.equal(STEPS);
   });
 
   for (const run of ['run', 'runSync'] as const)
@@ -212,6 +216,20 @@ describe('steps in flight on CUDA', function () {
     expect([failed.done, p.optimizer.steps]).to.deep.equal([BAD, BAD]);
     expect([...p.w.dataSync()]).to.deep.equal([...single.w.dataSync()]);
     expect(lossesOf(p.program.runSync(steps(0, 2)))).to.have.length(2);
+  });
+
+  it('a class out of range ends the run at its step, and later ones have changed nothing', async () => {
+    for (const onNaN of ['ignore', 'throw'] as const) {
+      const single = problem({ badClass: 99 });
+      const wanted = oneByOne(single, onNaN);
+      const after = single.state();
+      const p = problem({ badClass: 99 });
+      const failed = await p.program.run(request(p, { onNaN }));
+      expect(failed.error!.message).to.match(/99.*3/);
+      expect([failed.done, [...failed.losses]]).to.deep.equal([BAD, wanted]);
+      expect(p.state()).to.deep.equal(after);
+      expect(lossesOf(p.program.runSync(request(p, { to: 3, onNaN })))).to.have.length(3);
+    }
   });
 
   it('an abort, a read and a write in mid-run find whole steps', async () => {

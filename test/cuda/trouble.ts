@@ -127,6 +127,52 @@ const MODES: Record<string, () => unknown> = {
     };
   },
 
+  /** A training step while nothing may wait for the device, and something that does wait. */
+  waits() {
+    const { step, loss } = training();
+    step(); // makes gradients and the optimizer's states
+    process.env['TAPEGRAD_EMULATION_WAITS'] = '0';
+    const failures = [attempt(step), attempt(step)];
+    delete process.env['TAPEGRAD_EMULATION_WAITS'];
+    const value = loss().item();
+    process.env['TAPEGRAD_EMULATION_WAITS'] = '0';
+    return { failures, value, read: attempt(() => loss().item()) };
+  },
+
+  /** A class out of range where each launch waits. */
+  blocking() {
+    const before = tg.memory(there).tensors;
+    const [x, y] = [tg.zeros([2, 3], there), tg.tensor([0, 7], { dtype: 'int32', ...there })];
+    const failure = attempt(() => tg.losses.crossEntropy(x, y));
+    return {
+      failure,
+      tensors: tg.memory(there).tensors - before,
+      synchronized: attempt(() => {
+        tg.cuda.synchronize();
+      }),
+    };
+  },
+
+  /** Faults of two threads, each of which hears of its own. */
+  async threads() {
+    const x = select(5);
+    const worker = new Worker(fileURLToPath(import.meta.url), { argv: ['fault'] });
+    const theirs = await new Promise((resolve) => worker.once('message', resolve));
+    await worker.terminate();
+    return { theirs, ours: attempt(() => x.dataSync()), after: attempt(() => x.dataSync()) };
+  },
+
+  /** Ends, and has workers end, with faults under way. */
+  async endings() {
+    for (let i = 0; i < 5; ++i) {
+      const worker = new Worker(fileURLToPath(import.meta.url), { argv: ['faults'] });
+      await new Promise((resolve) => worker.once('message', resolve));
+      await worker.terminate();
+    }
+    for (let i = 0; i < 50; ++i) select(9);
+    process.exit(0);
+  },
+
   /** Ends with copies under way. */
   exit() {
     for (let i = 0; i < 50; ++i) void tg.full([1 << 16], i, there).data();
@@ -145,6 +191,41 @@ const MODES: Record<string, () => unknown> = {
   },
 };
 
+/** Of four rows on the device, one that may not exist. */
+const select = (row: number): tg.Tensor =>
+  tg.indexSelect(tg.ones([4, 2], there), tg.full([64], row, { dtype: 'int32', ...there }));
+
+/** Embeddings, batch norm, a loss that looks its classes up, Adam. */
+function training() {
+  const { nn } = tg;
+  const words = new nn.Embedding(12, 8);
+  const rest = new nn.Sequential(new nn.BatchNorm1d(8), new nn.Linear(8, 5));
+  const model = new nn.Sequential(words, rest).to('cuda');
+  const optimizer = new tg.optim.Adam(model.parameters());
+  const x = tg.tensor([1, 5, 11, 0], { dtype: 'int32', ...there });
+  const y = tg.tensor([4, 0, -100, 2], { dtype: 'int32', ...there });
+  const z = tg.tensor([4, 0, 1, 2], { dtype: 'int32', ...there });
+  const loss = (): tg.Tensor => {
+    const scores = model.forward(x);
+    const ignoring = tg.losses.crossEntropy(scores, y, { ignoreIndex: -100 });
+    return tg.losses.crossEntropy(scores, z).add(ignoring);
+  };
+  const step = (): void => {
+    optimizer.zeroGrad();
+    loss().backward();
+    optimizer.step();
+  };
+  return { step, loss };
+}
+
+/** On a thread of its own: rows that exist, one that does not, and what was said of each. */
+async function fault(many: boolean): Promise<void> {
+  const { parentPort } = await import('node:worker_threads');
+  const rows = many ? [] : [1, -3, 1];
+  parentPort!.postMessage(rows.map((row) => attempt(() => select(row).dataSync())));
+  for (let i = 0; many && i < 900; ++i) select(9).dispose();
+}
+
 async function work(): Promise<void> {
   const { parentPort } = await import('node:worker_threads');
   for (let i = 0; ; ++i) {
@@ -156,5 +237,5 @@ async function work(): Promise<void> {
 }
 
 const mode = process.argv[2]!;
-if (!isMainThread) await work();
+if (!isMainThread) await (mode === 'work' ? work() : fault(mode === 'faults'));
 else console.log(JSON.stringify(await MODES[mode]!()));

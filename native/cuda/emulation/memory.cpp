@@ -130,7 +130,7 @@ cudaError_t cudaMalloc(void** result, size_t bytes) {
 cudaError_t cudaFree(void* address) {
   TG_STEP(refuse_in_capture());
   if (!address) return device_state();
-  drain_all();
+  TG_STEP(drain_all());
   return give_back(address, Kind::device);
 }
 // Of a graph's own memory the project makes no use: it is refused, too.
@@ -170,7 +170,7 @@ cudaError_t cudaHostAlloc(void** result, size_t bytes, unsigned) {
 cudaError_t cudaFreeHost(void* address) {
   TG_STEP(refuse_in_capture());
   if (!address) return device_state();
-  drain_all();
+  TG_STEP(drain_all());
   return give_back(address, Kind::host);
 }
 
@@ -255,7 +255,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     const DeviceAccess access;
     memmove(to, from, bytes);
   }));
-  if (now && down && !is_pinned(to)) drain(stream);  // written before the call returns
+  if (now && down && !is_pinned(to)) TG_STEP(drain(stream));  // written before the call returns
   return device_state();
 }
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch,
@@ -285,7 +285,8 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
   // Within the device nobody waits, and pageable memory has been read, but not arrived yet: to
   // streams that do not mind the null stream this may be news.
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-  if (!to_device || (kind == cudaMemcpyHostToDevice && is_pinned(from))) drain(nullptr);
+  if (!to_device || (kind == cudaMemcpyHostToDevice && is_pinned(from)))
+    TG_STEP(drain(nullptr));
   return device_state();
 }
 cudaError_t cudaMemset(void* to, int value, size_t bytes) {

@@ -6,6 +6,8 @@
 
 namespace tg::emulation {
 
+// TAPEGRAD_EMULATION_WAITS=0, which may change at any time: what would have the host wait for the
+// device fails (cudaErrorNotPermitted).
 struct Options {
   // TAPEGRAD_EMULATION_SEED: shuffles the order in which blocks and threads run; 0: in order.
   uint64_t seed = 0;

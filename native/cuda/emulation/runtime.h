@@ -26,6 +26,7 @@
   X(ErrorIllegalAddress, 700, "an illegal memory access was encountered")                          \
   X(ErrorLaunchOutOfResources, 701, "too many resources requested for launch")                     \
   X(ErrorLaunchFailure, 719, "unspecified launch failure")                                         \
+  X(ErrorNotPermitted, 800, "operation not permitted")                                             \
   X(ErrorNotSupported, 801, "operation not supported")                                             \
   X(ErrorStreamCaptureUnsupported, 900, "operation not permitted when stream is capturing")        \
   X(ErrorStreamCaptureInvalidated, 901, "operation failed due to a previous error during capture") \

@@ -31,9 +31,9 @@ cudaError_t refuse_in_capture_of(cudaStream_t stream);
 // lost, unless it is to be done always.
 enum class Done { unless_lost, always };
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work, Done done = Done::unless_lost);
-// Waits for what was enqueued.
-void drain(cudaStream_t stream);
-void drain_all();
+// Waits for what was enqueued; where waits are forbidden, an error.
+cudaError_t drain(cudaStream_t stream);
+cudaError_t drain_all();
 
 }  // namespace tg::emulation
 

@@ -36,6 +36,12 @@ bool launches_block() {  // as the real runtime's variable of this name
   return blocking;
 }
 
+// So that tests find what waits. Looked at each time: they forbid it for a while.
+cudaError_t refuse_wait() {
+  const char* const text = getenv("TAPEGRAD_EMULATION_WAITS");
+  return text && *text == '0' ? cudaErrorNotPermitted : cudaSuccess;
+}
+
 void push(CUstream_st* stream, std::function<void()> work, Done done) {
   {
     const std::lock_guard<std::mutex> lock(stream->mutex);
@@ -111,18 +117,21 @@ cudaError_t enqueue(cudaStream_t handle, std::function<void()> work, Done done) 
   return cudaSuccess;
 }
 
-void drain(cudaStream_t handle) {
+cudaError_t drain(cudaStream_t handle) {
+  TG_STEP(refuse_wait());
   CUstream_st* stream;
   {
     const std::lock_guard<std::mutex> lock(registry());
     stream = find_stream(handle);
   }
-  if (!stream) return;
+  if (!stream) return cudaSuccess;
   keep_legacy_order(stream);
   wait_for(stream);
+  return cudaSuccess;
 }
 
-void drain_all() {
+cudaError_t drain_all() {
+  TG_STEP(refuse_wait());
   std::vector<std::shared_ptr<CUstream_st>> all;
   {
     const std::lock_guard<std::mutex> lock(registry());
@@ -130,6 +139,7 @@ void drain_all() {
     if (streams().null) all.push_back(streams().null);
   }
   for (const auto& stream : all) wait_for(stream.get());
+  return cudaSuccess;
 }
 
 }  // namespace tg::emulation
@@ -190,7 +200,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   TG_STEP(device_state());
   TG_STEP(refuse_in_capture_of(stream));
-  drain(stream);
+  TG_STEP(drain(stream));
   return device_state();
 }
 
@@ -204,7 +214,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
 cudaError_t cudaDeviceSynchronize() {
   TG_STEP(device_state());
   TG_STEP(refuse_in_capture());
-  drain_all();
+  TG_STEP(drain_all());
   return device_state();
 }
 
@@ -325,6 +335,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   TG_STEP(device_state());
   if (event->capture) return report(cudaErrorCapturedEvent);
+  TG_STEP(refuse_wait());
   {
     std::unique_lock<std::mutex> lock(streams().event_mutex);
     const uint64_t record = event->records;

@@ -111,9 +111,41 @@ void numbers(Harness& h, DType from, DType to) {
   copy(h, x, to);
 }
 
+// Bytes from and to any address; none while a fault is unheard of.
+void assignments(Harness& h) {
+  for (const int64_t bytes : {0, 1, 3, 4, 64, 100, 16000, 300001})
+    for (const int64_t skip : {0, 1, 4, 16}) {
+      const auto some = [&] {
+        Value value = h.random(DType::int32, shape_of({(bytes + skip) / 4 + 1}), Layout::contiguous,
+                               -1e9, 1e9);
+        return value;
+      };
+      Value to = some(), from = some();
+      const auto assign = [&](const Backend& b, ExecContext* ctx, const TensorView* views) {
+        return b.assign(ctx, static_cast<char*>(views[0].data) + skip, views[1].data,
+                        static_cast<size_t>(bytes));
+      };
+      h.compare_memory("assign", {&to, &from}, kBits, assign);
+      Value kept = to;
+      kept.view.data = kept.memory.data();
+      const Harness::Mirror target = h.upload(to), source = h.upload(from);
+      const TensorView views[] = {target.view, source.view};
+      h.expect_notes();
+      const uint32_t fault = 1;
+      h.library.upload(h.device, &h.error, h.cuda.faults.any, &fault, sizeof fault);
+      const Status status = assign(*h.library.backend, &h.cuda, views);
+      (void)h.notes();
+      h.download(target, &kept);
+      h.check(status == Status::ok && memcmp(kept.memory.data(), to.memory.data(), to.bytes()) == 0,
+              "an assignment after a fault");
+      for (const Harness::Mirror& m : {target, source}) h.drop(m);
+    }
+}
+
 }  // namespace
 
 void copy_cases(Harness& h) {
+  assignments(h);
   for (const DType from : kAll) {
     rows(h, from);
     for (const DType to : kAll) {

@@ -93,9 +93,23 @@ Harness::Harness(const DeviceLibrary& l, Device* d, const Backend& c, const char
   cuda = cpu;
   cuda.owner = &owners_[1];
   cuda.device = device;
+  notes_ = static_cast<Notes*>(library.allocate(device, sizeof *notes_));
+}
+
+void Harness::expect_notes(bool asked) {
+  if (asked) cuda.faults = {&notes_->call, reinterpret_cast<uint32_t*>(&notes_->any)};
+  (void)library.clear(device, &error, notes_, sizeof *notes_);
+}
+
+Harness::Notes Harness::notes() {
+  Notes found = {};
+  cuda.faults = {};
+  (void)library.download(device, &error, &found, notes_, sizeof found);
+  return found;
 }
 
 Harness::~Harness() {
+  library.release(device, notes_);
   for (Owner& owner : owners_)
     for (Block* block : {&owner.scratch, &owner.operands}) {
       if (!block->memory) continue;
@@ -296,6 +310,7 @@ bool Harness::compare(Op op, const std::vector<Value*>& in, const std::vector<do
   inferred.call.in = views.data();
   inferred.call.out = expected.view;
   const Status on_cpu = cpu_backend.run(&cpu, &inferred.call);
+  const std::string said = error.message();
 
   std::vector<Mirror> mirrors;
   for (size_t i = 0; i < in.size(); ++i) {
@@ -306,7 +321,14 @@ bool Harness::compare(Op op, const std::vector<Value*>& in, const std::vector<do
   inferred.call.in = views.data();
   inferred.call.out = result.view;
   inferred.call.numbers = numbers;
-  const Status on_device = library.backend->run(&cuda, &inferred.call);
+  const bool checks = FaultSource::checks(op);
+  if (checks) expect_notes();
+  Status on_device = library.backend->run(&cuda, &inferred.call);
+  if (checks) {
+    const Notes found = notes();
+    if (found.any && on_device == Status::ok)
+      on_device = FaultSource(inferred.call).describe(&error, found.call, "");
+  }
   if (on_cpu != on_device) {
     check(false, "%s%s: %s on the CPU, %s on the device: %s", name_of(op),
           describe(in, attrs).c_str(), on_cpu == Status::ok ? "ok" : code_of(on_cpu),
@@ -317,7 +339,8 @@ bool Harness::compare(Op op, const std::vector<Value*>& in, const std::vector<do
       const bool right = agree(expected, got, tolerance, name_of(op), describe(in, attrs));
       computed_[op] |= right && out.shape.count() > 0;
     } else {
-      check(true, "%s", name_of(op));
+      check(said == error.message(), "'%s' on the CPU, '%s' on the device", said.c_str(),
+            error.message());
     }
   }
   for (const Mirror& mirror : mirrors) drop(mirror);

@@ -89,6 +89,13 @@ class Harness {
   Device* const device;
   const Backend& cpu_backend;
   ExecContext cpu, cuda;
+  // What calls on the device note of their operands: FaultNotes::any and a call's note. First
+  // cleared, and asked for or not; then what it is.
+  struct Notes {
+    uint64_t any, call;
+  };
+  void expect_notes(bool asked = true);
+  Notes notes();
   Error error;
   int passed = 0, failed = 0;
 
@@ -99,6 +106,7 @@ class Harness {
     void* memory;
     size_t bytes;
   };
+  Notes* notes_ = nullptr;  // on the device
   static void* scratch(void* owner, size_t bytes);
   static void* operands(void* owner, size_t bytes);
   static void* grow(Block* block, size_t bytes);

@@ -102,9 +102,35 @@ void devices(Harness& h) {
           "device 9999 does not open");
 }
 
+// The words for notes at the ends of what they can hold.
+void notes(Harness& h) {
+  FaultSource source;
+  const auto words = [&](int64_t position, uint32_t value, const char* expected) {
+    const Status status = source.describe(&h.error, fault_note(position, value), " (then)");
+    h.check(status == Status::range_error && !strcmp(h.error.message(), expected), "a note gave %s",
+            h.error.message());
+  };
+  source.op = op_indexSelect;
+  source.axis = 2;
+  source.size = int64_t{1} << 40;
+  words(0, ~0u, "indexSelect: index[0] is -1, but axis 2 has size 1099511627776 (then)");
+  source.op = op_crossEntropyBackward;
+  source.size = 10;
+  words(0xFFFFFFFD, 1u << 31,
+        "crossEntropy: target[4294967293] is -2147483648, but there are 10 classes (then)");
+  words(int64_t{1} << 50, ~0u,
+        "crossEntropy: target[4294967294] or a later one is -1, but there are 10 classes (then)");
+  source.op = op_crossEntropy;
+  source.probabilities = true;
+  words(123, 0xBE800000, "crossEntropy: target[12, 3] is -0.25, no probability (then)");
+  h.check(fault_note(3, 0) > fault_note(4, ~0u) && fault_note(int64_t{1} << 50, ~0u) > 0,
+          "notes in their order");
+}
+
 }  // namespace
 
 void library_cases(Harness& h) {
+  notes(h);
   devices(h);
   copies(h);
   graphs(h);

@@ -199,10 +199,41 @@ void lists(Harness& h) {
   }
 }
 
+// A fault that nobody has heard of yet keeps parameters and states as they are.
+void after_a_fault(Harness& h, int rule) {
+  Items items(h, rule, 5, true, DType::float32);
+  std::vector<Harness::Mirror> mirrors;
+  std::vector<TensorView> views;
+  for (const Value& value : items.values) {
+    mirrors.push_back(h.upload(value));
+    views.push_back(mirrors.back().view);
+  }
+  const std::vector<double> numbers = numbers_of(h, rule);
+  h.expect_notes();
+  for (const uint32_t fault : {1u, 0u}) {
+    h.library.upload(h.device, &h.error, h.cuda.faults.any, &fault, sizeof fault);
+    const Status status = h.library.backend->optimize(&h.cuda, rule, numbers.data(),
+                                                      items.items(views.data()).data(), 5);
+    bool same = true;
+    for (size_t i = 0; i < mirrors.size(); ++i) {
+      Value got = items.values[i];
+      h.download(mirrors[i], &got);
+      same = same && memcmp(got.memory.data(), items.values[i].memory.data(), got.bytes()) == 0;
+    }
+    h.check(status == Status::ok && same == (fault != 0), "%s %s a fault",
+            kOptimizerInfo[rule].name, fault ? "after" : "without");
+  }
+  (void)h.notes();
+  for (const Harness::Mirror& m : mirrors) h.drop(m);
+}
+
 }  // namespace
 
 void optimizers_cases(Harness& h) {
-  for (int rule = 0; rule < kOptimizers; ++rule) rules(h, rule);
+  for (int rule = 0; rule < kOptimizers; ++rule) {
+    rules(h, rule);
+    after_a_fault(h, rule);
+  }
   recorded(h);
   norms(h);
   lists(h);
