@@ -611,7 +611,7 @@ describe('fit: what the user got wrong', function () {
           if (delay < 0) stop.abort();
           const run = tg.fit(made.model, {
             ...made.options,
-            epochs: 100,
+            epochs: 10_000,
             signal: stop.signal,
             eager,
           });
