@@ -24,7 +24,7 @@ const benchIn = (env: Record<string, string>, args: string[]) =>
   spawnSync(process.execPath, [PROGRAM, ...args], {
     cwd: box,
     encoding: 'utf8',
-    timeout: 110_000,
+    timeout: 590_000,
     env: { ...process.env, ...env },
   });
 const bench = (...args: string[]) => benchIn({}, args);
@@ -50,7 +50,7 @@ function textsOf(svg: string): string[] {
 }
 
 describe('npm run bench', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
 
   it('measures a case, writes JSON and prints a table', () => {
     const { status, stdout, stderr } = bench(
@@ -61,7 +61,7 @@ describe('npm run bench', function () {
 
     const r = report('sub/r.json');
     expect(r).to.include({ schema: 2, rounds: 1, seconds: 0.02 });
-    expect(Math.abs(Date.now() - Date.parse(r.date))).to.be.below(120_000);
+    expect(Math.abs(Date.now() - Date.parse(r.date))).to.be.below(600_000);
     expect(r.machine).to.include({ node: process.version });
     expect(r.machine.cpu).to.be.a('string').and.not.equal('');
     expect(r.isa).to.be.oneOf(['avx512bf16', 'avx512', 'avx2', 'baseline', 'neon']);

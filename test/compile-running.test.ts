@@ -19,7 +19,7 @@ interface Ending {
 function run(args: (string | number)[], atLine?: (kill: () => void) => void): Promise<Ending> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, ['--expose-gc', CHILD, ...args.map(String)], {
-      timeout: 120_000,
+      timeout: 600_000,
       killSignal: 'SIGABRT',
     });
     let stdout = '';
@@ -93,7 +93,7 @@ async function goesOn({ step, optimizer, batch }: SetUp): Promise<void> {
 }
 
 describe('running programs', function () {
-  this.timeout(180_000);
+  this.timeout(600_000);
   const unhandled: unknown[] = [];
   const note = (reason: unknown): void => void unhandled.push(reason);
   before(() => process.on('unhandledRejection', note));

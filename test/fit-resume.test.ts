@@ -33,7 +33,7 @@ async function finish(kind: Kind, more: Partial<tg.FitOptions> = {}, seed = 5): 
 }
 
 describe('fit: resuming', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
   useBox();
 
   for (const kind of ['schedule', 'plateau'] as const)
@@ -217,7 +217,7 @@ describe('fit: resuming', function () {
 });
 
 describe('checkpoints', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
   useBox();
 
   it('hold model, optimizer, generator and loader, for loops of one’s own', () => {
@@ -396,7 +396,7 @@ describe('checkpoints', function () {
 });
 
 describe('checkpoints of processes that are killed', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
   useBox();
 
   const start = (...args: string[]) => {

@@ -43,7 +43,7 @@ function failure(fn: () => unknown): { code?: string; message: string } {
 }
 
 describe('memory', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
   beforeEach(() => {
     collect();
     start = tg.memory();

@@ -233,7 +233,7 @@ describe('safetensors: failing writes', () => {
     try { tg.io.saveSafetensors(${JSON.stringify(path)}, { x }); console.log('saved'); }
     catch (error) { console.log(error.code, error.message); }`;
   it('leave the old file and no other when the file may not grow (EFBIG), wherever it stops', function () {
-    this.timeout(60_000);
+    this.timeout(600_000);
     const box = fs.mkdtempSync(join(folder(), 'limit-'));
     const path = join(box, 'w.safetensors');
     const old = tg.tidy(() => io.encodeSafetensors({ x: tg.tensor(Float32Array.of(1)) }));
@@ -255,7 +255,7 @@ describe('safetensors: failing writes', () => {
   });
 
   it('never tear the file when the process is killed in mid-save', async function () {
-    this.timeout(120_000);
+    this.timeout(600_000);
     const box = fs.mkdtempSync(join(folder(), 'kill-'));
     const path = join(box, 'w.safetensors');
     const script = `
