@@ -9,14 +9,16 @@
 import * as tg from 'tapegrad';
 import { losses, optim } from 'tapegrad';
 import { UsageError, abortOnInterrupt, parseOptions, prepareOutput } from './train/cli.js';
-import { columns, loadDigits } from './train/data.js';
 import { Classifier, checkCheckpoint, evaluate, loadWeights, saveWeights } from './train/model.js';
-import { writeCurves, type EpochScores } from './train/plot.js';
+import type { EpochScores } from './train/plot.js';
 import { percent, printEpoch, printIntro } from './train/progress.js';
 
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
   if (!options) return; // --help
+  // These load Vega, which takes a while: not for a flag that is wrong.
+  const { columns, loadDigits } = await import('./train/data.js');
+  const { writeCurves } = await import('./train/plot.js');
   const signal = abortOnInterrupt();
 
   // One seed fixes everything that is random: the split, the first weights, the order of the

@@ -1,12 +1,14 @@
 // Lints the C++ code: every source in native/sources.gypi, those of CUDA too, through the compilers' front ends with the
 // flags of the build plus tg_lint_flags. g++ must exist; clang++ takes part where it does. Sources of
-// another processor are left to a cross compiler, if there is one.
+// another processor are left to a cross compiler, if there is one. --unbuilt: without what
+// test:native:sanitize and test:native:cuda build with these flags anyway.
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
-import { has, jobs, root } from './tools.mjs';
+import { has, hasSanitizers, jobs, root } from './tools.mjs';
 
+const unbuilt = process.argv.includes('--unbuilt') && has('cmake') && hasSanitizers();
 const { variables } = JSON.parse(readFileSync(join(root, 'native/sources.gypi'), 'utf8'));
 const napi = resolve(createRequire(import.meta.url)('node-addon-api').include_dir);
 const nodeApi = createRequire(import.meta.url)('node-api-headers').include_dir;
@@ -50,8 +52,10 @@ for (const [compiler, arch] of compilers) {
     continue;
   }
   const flags = [...variables.tg_flags, ...variables.tg_lint_flags, '-fsyntax-only'];
-  const sources = sourcesFor(arch);
+  let sources = sourcesFor(arch);
   if (compiler === 'g++') sources.push(...cudaSources());
+  if (compiler === 'g++' && unbuilt)
+    sources = sources.filter(([source]) => variables.tg_avx512_sources.includes(source));
   for (const [source, more] of sources) tasks.push([compiler, [...flags, ...more, source]]);
 }
 

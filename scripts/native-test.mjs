@@ -1,16 +1,16 @@
 // Builds and runs the native tests: node scripts/native-test.mjs [--sanitize | --thread | --cuda | --arm64] [-R <tests>]
-// --sanitize: with AddressSanitizer and UBSan; --thread: with ThreadSanitizer; --cuda: those of the CUDA kernels
+// --sanitize: with AddressSanitizer and UBSan, beside the addon's (sanitize.mjs); --thread: with ThreadSanitizer; --cuda: those of the CUDA kernels
 // on an emulated device, and only those; --arm64: cross-compiled and run by QEMU. Further arguments go to ctest.
 import { existsSync } from 'node:fs';
-import { has, jobs, needSanitizers, run, skip } from './tools.mjs';
+import { configureSanitized, has, jobs, needSanitizers, run, skip } from './tools.mjs';
 
 const KINDS = {
   '--plain': { folder: 'build-native', options: ['-DTAPEGRAD_LINT=ON'] },
-  '--sanitize': { folder: 'build-native-sanitize', options: ['-DTAPEGRAD_SANITIZE=ON'] },
+  '--sanitize': { folder: 'build-sanitize', options: [] },
   '--thread': { folder: 'build-native-thread', options: ['-DTAPEGRAD_SANITIZE=thread'] },
   '--cuda': {
     folder: 'build-cuda-emulated',
-    options: ['-DTAPEGRAD_CUDA_EMULATED=ON', '-DTAPEGRAD_ISAS=avx2'],
+    options: ['-DTAPEGRAD_CUDA_EMULATED=ON', '-DTAPEGRAD_ISAS=avx2', '-DTAPEGRAD_LINT=ON'],
     targets: ['cuda', 'cuda_gemm', 'cuda_gemm_hopper', 'cuda_emulation', 'cuda_emulation_units'],
   },
   '--arm64': {
@@ -31,7 +31,8 @@ if (kind === '--arm64') {
   if (!existsSync('/usr/aarch64-linux-gnu/lib')) skip(what, 'the AArch64 C library is missing');
 }
 
-run('cmake', ['-S', '.', '-B', folder, '-DTAPEGRAD_ADDON=OFF', ...options]);
+if (kind === '--sanitize') configureSanitized();
+else run('cmake', ['-S', '.', '-B', folder, '-DTAPEGRAD_ADDON=OFF', ...options]);
 const only = targets.length > 0 ? ['--target', ...targets.map((name) => `${name}_test`)] : [];
 run('cmake', ['--build', folder, '--parallel', jobs, ...only]);
 run('ctest', [

@@ -2,7 +2,16 @@
 // `test` builds it and runs mocha on it, with further arguments passed on. Node itself is not
 // instrumented, hence the preloaded runtime; its leaks at exit are not ours.
 import { join } from 'node:path';
-import { has, jobs, needSanitizers, output, root, run, skip } from './tools.mjs';
+import {
+  configureSanitized,
+  has,
+  jobs,
+  needSanitizers,
+  output,
+  root,
+  run,
+  skip,
+} from './tools.mjs';
 
 const [command = 'build', ...args] = process.argv.slice(2);
 const what = `sanitizer ${command}`;
@@ -10,11 +19,8 @@ if (process.platform !== 'linux') skip(what, 'written for Linux');
 if (!has('cmake')) skip(what, 'cmake is missing');
 needSanitizers(what);
 
-run(process.execPath, [
-  join(root, 'node_modules/cmake-js/bin/cmake-js'),
-  ...['build', '--out', 'build-sanitize', '--parallel', jobs],
-  ...['--CDTAPEGRAD_SANITIZE=ON', '--CDTAPEGRAD_ISAS=baseline', '--CDBUILD_TESTING=OFF'],
-]);
+configureSanitized();
+run('cmake', ['--build', 'build-sanitize', '--parallel', jobs, '--target', 'tapegrad']);
 if (command === 'test') {
   const library = (name) => output(process.env.CXX || 'g++', [`-print-file-name=${name}`]);
   run(

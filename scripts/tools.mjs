@@ -1,6 +1,7 @@
 // What the build scripts share: running a program, finding one, and skipping with a reason.
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
@@ -32,10 +33,26 @@ export function skip(what, reason) {
   process.exit(0);
 }
 
-/** Ends this process, successfully, where the C++ compiler cannot link with AddressSanitizer. */
-export function needSanitizers(what) {
-  const compiler = process.env.CXX || 'g++';
+/** Prepares build-sanitize/, where the addon and the native tests share what both need. */
+export function configureSanitized() {
+  run(process.execPath, [
+    join(root, 'node_modules/cmake-js/bin/cmake-js'),
+    ...['configure', '--out', 'build-sanitize'],
+    ...['--CDTAPEGRAD_SANITIZE=ON', '--CDTAPEGRAD_ISAS=baseline', '--CDTAPEGRAD_LINT=ON'],
+    '--CDBUILD_TESTING=ON',
+  ]);
+}
+
+const compiler = process.env.CXX || 'g++';
+
+/** Whether the C++ compiler can link with AddressSanitizer. */
+export function hasSanitizers() {
   const args = ['-fsanitize=address,undefined', '-x', 'c++', '-', '-o', '/dev/null'];
-  if (output(compiler, args, 'int main() {}') === null)
+  return output(compiler, args, 'int main() {}') !== null;
+}
+
+/** Ends this process, successfully, where it cannot. */
+export function needSanitizers(what) {
+  if (!hasSanitizers())
     skip(what, `${compiler} cannot link with -fsanitize=address,undefined (libasan, libubsan)`);
 }

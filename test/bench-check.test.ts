@@ -17,7 +17,7 @@ const program = (name: string) => fileURLToPath(new URL(`../bench/${name}`, impo
 const CHECK = program('check/index.js');
 const COMPARE = program('compare/index.js');
 const node = (...args: string[]) =>
-  spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 110_000 });
+  spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 590_000 });
 
 let box = '';
 beforeEach(() => {
@@ -28,7 +28,7 @@ afterEach(() => {
 });
 
 describe('npm run bench:check', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
   const committed = readBaseline(BASELINE);
 
   it('the committed baseline covers what is counted, and a step asks the system for nothing', () => {
@@ -146,7 +146,7 @@ describe('npm run bench:check', function () {
 });
 
 describe('npm run bench:compare', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
 
   // Deterministic noise in [-1, 1).
   const noise = (i: number) => ((i * 7919) % 1000) / 500 - 1;

@@ -21,7 +21,7 @@ export function runTests(env: NodeJS.ProcessEnv, args: readonly string[]): Promi
   return new Promise((resolve, reject) => {
     const child = spawn(
       process.execPath,
-      [mocha, '--no-config', '--no-package', '--timeout', '60000', '--reporter', 'json', ...args],
+      [mocha, '--no-config', '--no-package', '--timeout', '600000', '--reporter', 'json', ...args],
       { env: { ...process.env, ...env } },
     );
     let [stdout, stderr] = ['', ''];

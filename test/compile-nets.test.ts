@@ -83,7 +83,7 @@ const NETS: Readonly<Record<string, () => World>> = {
 };
 
 describe('compiled nets', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
 
   for (const [name, build] of Object.entries(NETS)) {
     it(name, () => expectSame(build, { calls: 5, what: name }));

@@ -105,7 +105,7 @@ function expectSameBits(op: OpSpec, c: Case, dtype: Real, way: number | null): v
 }
 
 describe('compiled ops', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
   for (const op of SPECS) {
     if (op.name === 'drop') continue; // its key is given by dropout: see compile-nets.test.ts
     it(op.name, () => {

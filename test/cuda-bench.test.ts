@@ -39,7 +39,7 @@ function bench(env: NodeJS.ProcessEnv, ...args: string[]): Promise<Run> {
 const read = (file: string) => JSON.parse(fs.readFileSync(join(box, file), 'utf8')) as Report;
 
 describe('the benchmarks on CUDA', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
 
   describe('on a device', () => {
     before(function () {
@@ -52,7 +52,7 @@ describe('the benchmarks on CUDA', function () {
       expect(status, stderr).to.equal(0);
       const r = read('all.json');
       expect(r).to.include({ schema: 1, commit: 'c0', rounds: 1 });
-      expect(Math.abs(Date.now() - Date.parse(r.date))).to.be.below(120_000);
+      expect(Math.abs(Date.now() - Date.parse(r.date))).to.be.below(600_000);
       expect(r.device!.device).to.be.a('string').and.not.equal('');
       expect(r.device!.driver).to.be.a('number').above(0);
       expect(r.peer).to.deep.equal({ skipped: 'not asked for' });

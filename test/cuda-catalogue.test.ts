@@ -90,7 +90,7 @@ function run(
 }
 
 describe('catalogue on CUDA', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
   before(function () {
     needsDevice(this);
   });

@@ -41,7 +41,7 @@ function expectMissing(env: Record<string, string>, why: string): void {
 }
 
 describe('CUDA errors', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
 
   describe('without a library', () => {
     let folder: string;

@@ -20,7 +20,7 @@ const used = (): { tensors: number; bytes: number } => {
 };
 
 describe('CUDA tensors', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
   before(function () {
     needsDevice(this);
   });

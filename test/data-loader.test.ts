@@ -341,8 +341,10 @@ describe('DataLoader: reading ahead', () => {
       let batches = 0;
       for await (const batch of loader) {
         batch.dispose();
+        const wanted = 2 * (++batches + depth);
+        while (log.read < wanted) await delay(1);
         await delay(30); // time to read far too much
-        expect(log.read).to.equal(2 * (++batches + depth));
+        expect(log.read).to.equal(wanted);
         if (batches === 3) break;
       }
       expect(log.closed).to.equal(1);

@@ -21,7 +21,7 @@ const bits = (model: nn.Module): string =>
   );
 
 describe('fit', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
 
   it('does what a loop of one’s own does', async () => {
     const one = setUp('schedule');
@@ -199,7 +199,7 @@ describe('fit', function () {
 });
 
 describe('fit: validation', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
 
   for (const eager of [false, true])
     it(`is what the model says in evaluation mode, over uneven batches${eager ? ', op by op' : ''}`, async () => {
@@ -271,7 +271,7 @@ describe('fit: validation', function () {
 });
 
 describe('fit: early stopping and plateaus', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
 
   /** Lets a metric take given values, one for each epoch. */
   const script = (values: number[], more: tg.EarlyStoppingOptions = {}) => {
@@ -361,7 +361,7 @@ describe('fit: early stopping and plateaus', function () {
 });
 
 describe('fit: the progress bar', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
 
   it('shows epoch, examples and loss', async () => {
     const { model, options } = setUp('schedule');
@@ -411,7 +411,7 @@ describe('fit: the progress bar', function () {
 });
 
 describe('fit: what the user got wrong', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
 
   const bad: [Record<string, unknown>, RegExp][] = [
     [{ epoch: 3 }, /unknown option "epoch"; known: epochs/],
@@ -611,7 +611,7 @@ describe('fit: what the user got wrong', function () {
           if (delay < 0) stop.abort();
           const run = tg.fit(made.model, {
             ...made.options,
-            epochs: 100,
+            epochs: 10_000,
             signal: stop.signal,
             eager,
           });

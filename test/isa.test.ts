@@ -13,7 +13,7 @@ const runOn = (isa: string, files: string[]): Promise<Outcome> =>
   runTests({ TAPEGRAD_ISA: isa, TAPEGRAD_TEST: 'kernels' }, files);
 
 describe('instruction sets', function () {
-  this.timeout(180_000);
+  this.timeout(600_000);
   const { used, available } = tg.isa();
 
   it('uses the best one unless told', () => {
@@ -162,7 +162,7 @@ function onThreads<T>(count: number, fn: () => T): T {
 }
 
 describe('the same bits for every number of threads', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
 
   for (const [name, compute] of Object.entries(COMPUTATIONS))
     it(name, () => {

@@ -26,6 +26,11 @@ const grown = (): { tensors: number; bytes: number } => {
   const now = tg.memory();
   return { tensors: now.tensors - start.tensors, bytes: now.bytes - start.bytes };
 };
+/** Since then, by all threads of this process: on a machine that is busy, wall time says little. */
+const processorMs = (since: NodeJS.CpuUsage): number => {
+  const { user, system } = process.cpuUsage(since);
+  return (user + system) / 1e3;
+};
 const NOTHING = { tensors: 0, bytes: 0 };
 
 function failure(fn: () => unknown): { code?: string; message: string } {
@@ -38,7 +43,7 @@ function failure(fn: () => unknown): { code?: string; message: string } {
 }
 
 describe('memory', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
   beforeEach(() => {
     collect();
     start = tg.memory();
@@ -144,10 +149,10 @@ describe('memory', function () {
     });
 
     it('returns large typed arrays without looking at their elements', () => {
-      const begin = performance.now();
+      const begin = process.cpuUsage();
       const data = tg.tidy(() => tg.ones([4 * MiB]).dataSync());
       expect(data.length).to.equal(4 * MiB);
-      expect(performance.now() - begin).to.be.below(1000);
+      expect(processorMs(begin)).to.be.below(1000);
       expect(grown()).to.deep.equal(NOTHING);
     });
 
@@ -422,7 +427,7 @@ describe('memory', function () {
     });
 
     it('a terabyte, and 2⁵⁰ elements, are refused at once', () => {
-      const begin = performance.now();
+      const begin = process.cpuUsage();
       tg.memory.limit = 2 ** 36;
       for (const shape of [
         [2 ** 38],
@@ -442,7 +447,7 @@ describe('memory', function () {
       expect(failure(() => view.dataSync())).to.include({ code: 'TG_OUT_OF_MEMORY' });
       expect(failure(() => view.add(1))).to.include({ code: 'TG_OUT_OF_MEMORY' });
       view.dispose();
-      expect(performance.now() - begin).to.be.below(1000);
+      expect(processorMs(begin)).to.be.below(1000);
     });
   });
 });

@@ -29,7 +29,7 @@ const derivatives = (what: string, f: Subject, ...inputs: NDArray[]): void => {
 };
 
 describe('neural functions', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
 
   describe('batchNorm', () => {
     it('has all derivatives in training', () => {
@@ -325,7 +325,7 @@ describe('neural functions', function () {
 });
 
 describe('neural modules', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
 
   it('start as PyTorch does', () => {
     tg.manualSeed(1);

@@ -46,7 +46,7 @@ const lossOf = (model: tg.nn.Linear, rows: Rows): number =>
   tg.noGrad(() => tg.tidy(() => logistic(model, rows).item()));
 
 describe('Hogwild!', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
   const STEPS = 1500;
   const RATES = [0.3, 0.1, 0.03, 0.01];
 

@@ -28,7 +28,7 @@ function madeInTidy<T>(fn: () => T): T {
 }
 
 describe('snapshot', function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
 
   it('has all tensors of one step while a program trains', async () => {
     const model = new Counter();

@@ -15,7 +15,7 @@ interface Ending {
 function run(...args: (string | number)[]): Promise<Ending> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [PROGRAM, ...args.map(String)], {
-      timeout: 60_000,
+      timeout: 590_000,
       killSignal: 'SIGABRT',
     });
     let stdout = '';
@@ -39,7 +39,7 @@ interface Trained {
 }
 
 describe('teardown', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
 
   it('two workers and the main thread train at once and get the same numbers', async () => {
     const [main, first, second] = (await succeeds('two-and-main', 100)) as Trained[];

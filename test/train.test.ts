@@ -23,11 +23,11 @@ function useBox(): void {
 }
 
 const train = (...args: string[]) =>
-  spawnSync(process.execPath, [PROGRAM, ...args], { cwd: box, encoding: 'utf8', timeout: 60_000 });
+  spawnSync(process.execPath, [PROGRAM, ...args], { cwd: box, encoding: 'utf8', timeout: 590_000 });
 const quick = ['--data', 'digits', '--epochs', '2'];
 
 describe('npm run train', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
   useBox();
 
   it('trains, saves, reloads and draws', () => {
@@ -200,7 +200,7 @@ describe('npm run train', function () {
 });
 
 describe('npm run train: what the user got wrong', function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
   useBox();
 
   const bad: [string[], RegExp][] = [

@@ -207,18 +207,21 @@ void streams() {
   cudaStreamCreateWithFlags(&b, cudaStreamNonBlocking);
   cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
   static std::atomic<int> order;
+  static std::atomic<bool> hold;
   static int seen[2];
   const auto slow = [](void* to) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    while (hold) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     *static_cast<int*>(to) = ++order;
   };
   const auto quick = [](void* to) { *static_cast<int*>(to) = ++order; };
+  hold = true;
   cudaLaunchHostFunc(a, slow, &seen[0]);
   check(cudaStreamQuery(a) == cudaErrorNotReady, "work is under way");
   cudaEventRecord(event, a);
   check(cudaEventQuery(event) == cudaErrorNotReady, "and the event is not there");
   cudaStreamWaitEvent(b, event);
   cudaLaunchHostFunc(b, quick, &seen[1]);
+  hold = false;
   check(cudaStreamSynchronize(b) == cudaSuccess && seen[0] == 1 && seen[1] == 2,
         "a stream waits for another's event");
   check(cudaEventSynchronize(event) == cudaSuccess && cudaEventQuery(event) == cudaSuccess, "done");
@@ -236,9 +239,11 @@ void streams() {
   // From pageable memory a copy has read when it returns, though it is done later.
   float value = 3, back = 0, *d;
   cudaMalloc(&d, 4);
+  hold = true;
   cudaLaunchHostFunc(a, slow, &seen[0]);
   cudaMemcpyAsync(d, &value, 4, cudaMemcpyHostToDevice, a);
   value = 4;
+  hold = false;
   cudaMemcpyAsync(&back, d, 4, cudaMemcpyDeviceToHost, a);
   check(back == 3, "pageable memory");
   // So does cudaMemcpy: a stream that does not mind the null stream may see what was there before.

@@ -1,6 +1,7 @@
 // Tests of copies, casts, joins, selections, padding and constants against element-by-element
 // references, on random views, with guard bytes and 1, 2 and 5 threads. Links copy.cpp,
-// shape_ops.cpp, core/shape.cpp, core/op.cpp and core/thread_pool.cpp.
+// shape_ops.cpp, core/shape.cpp, core/op.cpp and core/thread_pool.cpp. Argument: thinning (default
+// 1).
 #include "../cpu/shape_ops.h"
 
 #include <math.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "../cpu/copy.h"
@@ -16,7 +18,7 @@ namespace {
 
 using namespace tg;
 
-int passed = 0, failed = 0;
+int passed = 0, failed = 0, thinning = 1;
 void check(bool ok, const char* what, long long detail = 0) {
   ok ? ++passed : ++failed;
   if (!ok && failed < 40) printf("FAILED: %s (%lld)\n", what, detail);
@@ -153,7 +155,8 @@ Shape shape_of(std::initializer_list<int64_t> sizes) {
 }
 
 void copies() {
-  for (int i = 0; i < 3000; ++i) check_copies(make(random_dtype(), random_shape(2000), i % 3), i);
+  for (int i = 0; i < 3000 / thinning; ++i)
+    check_copies(make(random_dtype(), random_shape(2000), i % 3), i);
   // Large enough for threads: plain, transposed (odd and 4 KiB-aliased), batched permutations,
   // broadcasts.
   const int64_t cases[][8] = {{1, 300000, 1, 0, 1},    {2, 1000, 701, 1, 1000},
@@ -264,7 +267,7 @@ void casts() {
 }
 
 void concats_and_pads() {
-  for (int i = 0; i < 1500; ++i) {
+  for (int i = 0; i < 1500 / thinning; ++i) {
     const DType dtype = random_dtype();
     const size_t bytes = size_of(dtype);
     Shape shape = random_shape(i % 50 == 0 ? 300000 : 600);
@@ -333,7 +336,7 @@ void concats_and_pads() {
 }
 
 void selections() {
-  for (int i = 0; i < 1500; ++i) {
+  for (int i = 0; i < 1500 / thinning; ++i) {
     const DType dtype = random_dtype();
     const size_t bytes = size_of(dtype);
     Shape shape = random_shape(i % 40 == 0 ? 200000 : 500);
@@ -478,7 +481,8 @@ void constants() {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc > 1) thinning = std::max(1, atoi(argv[1]));
   copies();
   casts();
   concats_and_pads();

@@ -1,5 +1,5 @@
-// A process to be killed: `save path` writes checkpoints without end; `fit path` trains, resumes if it can, and writes
-// a checkpoint when it is asked to end.
+// A process to be killed: `save path` writes checkpoints without end; `fit path` trains, prints a line at each report,
+// resumes if it can, and writes a checkpoint when it is asked to end.
 import { createHash } from 'node:crypto';
 import * as tg from 'tapegrad';
 import { nn } from 'tapegrad';
@@ -29,6 +29,7 @@ const run = tg.fit(made.model, {
 });
 console.log('started');
 try {
+  for await (const { step } of run) console.log(`step ${step}`);
   const report = await run.finished;
   console.log(`finished ${createHash('sha256').update(outcome(made, report)).digest('hex')}`);
 } catch (error) {
