@@ -50,6 +50,9 @@ struct ExecContext {
   // attrs.stream from step->stream; optimize's `numbers`, gradient_norm's and clip_norm's `norm`
   // point into device memory, and are read or written in each replay.
   const StepState* step = nullptr;
+  // Products of float32, and convolutions made of them, may round their factors to tf32 where a
+  // device has instructions for that. The CPU has none.
+  bool tf32 = false;
 };
 
 // One parameter of a fused optimizer update: flat arrays of n elements of one dtype; states as the
@@ -91,6 +94,6 @@ TG_DEVICE_TOO inline double clip_factor(double norm, double limit, bool finite) 
   return factor >= 1 ? 1 : factor;
 }
 
-constexpr uint32_t kBackendAbi = 2;
+constexpr uint32_t kBackendAbi = 3;
 
 }  // namespace tg
