@@ -59,7 +59,13 @@ export {
 export * as io from './io/index.js';
 export { batchNorm, dropout, embedding, maxout, type BatchNormOptions } from './layers.js';
 export * as losses from './losses.js';
-export { autocast, type Precision } from './precision.js';
+export {
+  autocast,
+  getMatmulPrecision,
+  setMatmulPrecision,
+  type MatmulPrecision,
+  type Precision,
+} from './precision.js';
 export { isa, memory, numThreads, setNumThreads, type MemoryInfo } from './memory.js';
 export * as metrics from './metrics/index.js';
 export type { NestedArray } from './methods.js';

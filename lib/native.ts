@@ -110,6 +110,8 @@ export interface Native {
   openDevice(device: number): void;
   diagnose(): NativeDiagnosis;
   synchronize(device: number): void;
+  /** 1: float32 products may be computed in tf32. Not while recording. */
+  setTf32(on: number): void;
   readsListen(callback: (id: number) => void): void;
   /** A copy as elements of this dtype, begun; readTake gives it once the listener got its number. */
   readLater(handle: Handle, dtype: number): number;

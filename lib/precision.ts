@@ -1,11 +1,57 @@
-// Mixed precision: which ops compute in bfloat16 and which in float32 while autocast is on. Knows ops by name only.
+// Less precision for more speed: whether products of float32 may round their factors to tf32; and mixed precision, which
+// ops compute in bfloat16 and which in float32 while autocast is on. Knows ops by name only.
 import { wrongType } from './errors.js';
+import { native } from './native.js';
 import type { DType, OpSpec } from './schema.gen.js';
 
-/** What products are computed in: 'bfloat16' is mixed precision. */
-export type Precision = 'float32' | 'bfloat16';
+/** What products are computed in: 'tf32' is {@link setMatmulPrecision}'s 'high', 'bfloat16' is mixed precision. */
+export type Precision = 'float32' | 'tf32' | 'bfloat16';
 
+/** How exact products of float32 are: see {@link setMatmulPrecision}. */
+export type MatmulPrecision = 'highest' | 'high';
+
+let tf32 = false;
 let mixed = false;
+
+function setTf32(on: boolean): void {
+  if (on === tf32) return;
+  native.setTf32(on ? 1 : 0);
+  tf32 = on;
+}
+
+/** @internal Whether float32 products are computed in tf32: as the option says, or else the setting. */
+export const inTf32 = (precision: Precision | undefined): boolean =>
+  precision === 'tf32' || (precision !== 'float32' && tf32);
+
+/** @internal Runs fn with float32 products in tf32, or not. */
+export function withTf32<T>(on: boolean, fn: () => T): T {
+  const before = tf32;
+  setTf32(on);
+  try {
+    return fn();
+  } finally {
+    setTf32(before);
+  }
+}
+
+/** How exact products of float32 are in this thread: 'highest' unless set. */
+export const getMatmulPrecision = (): MatmulPrecision => (tf32 ? 'high' : 'highest');
+
+/**
+ * Lets matmul, linear and conv2d of float32 tensors on a CUDA device round their factors to tf32 from now on ('high'), in
+ * this thread: float32's range with 10 bits behind the point, multiplied by tensor cores and summed in float32, so that a
+ * term is wrong by up to 2⁻¹⁰ of itself. Backward passes do as it is set when they run. A compiled function is compiled
+ * for each setting it is called with, unless it has its own (`precision: 'tf32'` of `compile` and `fit`). 'highest', which
+ * is the default, keeps float32's accuracy. No difference on the CPU, and to other dtypes. Named after PyTorch's
+ * `set_float32_matmul_precision`.
+ * @example tg.setMatmulPrecision('high');
+ * @throws TypeError; TapegradError TG_TRACE in a function that is being compiled
+ */
+export function setMatmulPrecision(precision: MatmulPrecision): void {
+  if (precision !== 'highest' && precision !== 'high')
+    throw wrongType('setMatmulPrecision', 'precision', "'highest' or 'high'", precision);
+  setTf32(precision === 'high');
+}
 
 /** @internal */
 export const isMixed = (): boolean => mixed;
@@ -28,16 +74,17 @@ export function precisionOf(op: OpSpec): DType | null {
 }
 
 /** @internal */
-export function checkPrecision(op: string, value: unknown): Precision {
-  if (value !== 'float32' && value !== 'bfloat16')
-    throw wrongType(op, 'precision', "'float32' or 'bfloat16'", value);
+export function checkPrecision(op: string, value: unknown): Precision | undefined {
+  if (value === undefined) return undefined;
+  if (value !== 'float32' && value !== 'tf32' && value !== 'bfloat16')
+    throw wrongType(op, 'precision', "'float32', 'tf32' or 'bfloat16'", value);
   return value;
 }
 
-/** @internal Runs fn in a precision. */
-export function withPrecision<T>(precision: Precision, fn: () => T): T {
+/** @internal Runs fn in mixed precision, or not. */
+export function withMixed<T>(on: boolean, fn: () => T): T {
   const before = mixed;
-  mixed = precision === 'bfloat16';
+  mixed = on;
   try {
     return fn();
   } finally {
@@ -59,7 +106,7 @@ export function withPrecision<T>(precision: Precision, fn: () => T): T {
  */
 export function autocast<T>(fn: () => T): T {
   if (typeof fn !== 'function') throw wrongType('autocast', 'fn', 'a function', fn);
-  const result = withPrecision('bfloat16', fn);
+  const result = withMixed(true, fn);
   if (result instanceof Promise) {
     result.catch(() => undefined);
     throw new TypeError('autocast: the function must not be async');

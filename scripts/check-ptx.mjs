@@ -1,14 +1,19 @@
 // Looks at what nvcc makes of the kernels that live on the tensor cores: node scripts/check-ptx.mjs [SOURCE…]
-// Compiles native/cuda/gemm_hopper.cu and gemm_split.cu, or those named, for sm_90a and fails if a kernel spills
-// registers, if the assembler has given up asynchrony, or if a product lacks its instructions.
+// Compiles native/cuda/gemm_hopper.cu, gemm_hopper_tf32.cu and gemm_split.cu, or those named, for sm_90a and fails if a
+// kernel spills registers, if the assembler has given up asynchrony, or if a product lacks its instructions.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { has, root, skip } from './tools.mjs';
 
-const all = ['gemm_hopper', 'gemm_split'];
-const sources = process.argv.length > 2 ? process.argv.slice(2) : all;
+/** What kind of product a file's kernels make. */
+const kinds = {
+  gemm_hopper: 'k16.f32.bf16.bf16',
+  gemm_hopper_tf32: 'k8.f32.tf32.tf32',
+  gemm_split: 'k16.f32.bf16.bf16',
+};
+const sources = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(kinds);
 const wanted = ['wgmma.mma_async', 'cp.async.bulk.tensor', 'setmaxnreg', 'mbarrier.try_wait'];
 
 const nvcc = [process.env.CUDACXX, 'nvcc', '/usr/local/cuda/bin/nvcc'].find(
@@ -83,7 +88,7 @@ for (const source of sources) {
   for (const [name, kernel] of kernels(text)) {
     if (!name.includes('gemm_kernel')) continue;
     ++products;
-    for (const instruction of wanted)
+    for (const instruction of [...wanted, kinds[source] ?? ''])
       if (!kernel.includes(instruction)) fault(`${name} has no ${instruction}`);
   }
   if (products === 0) fault(`${source}.cu has no product`);

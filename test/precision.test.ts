@@ -137,7 +137,7 @@ describe('mixed precision', () => {
     const { x, y, model, optimizer } = problem(4);
     expect(() => tg.compile((t: tg.Tensor) => t, { precision: 'half' as never })).to.throw(
       TypeError,
-      /compile: precision must be 'float32' or 'bfloat16'/,
+      /compile: precision must be 'float32', 'tf32' or 'bfloat16'/,
     );
     const fit = (options: object) =>
       tg.fit(model, { data: { x, y }, loss: losses.crossEntropy, optimizer, ...options });

@@ -13,7 +13,7 @@ export type Work =
   | { kind: 'crossEntropy'; rows: number; columns: number }
   /**
    * C[m,n] = A[m,k] B[k,n], each call with the next of `operands` matrices B, so that none waits in the cache.
-   * `precision`: whether the peer does as it does by default, or may not round float32 to TF32.
+   * `precision`: whether the peer does as it does by default, may not round float32 to TF32, or both are to do so.
    */
   | {
       kind: 'matmul';
@@ -49,7 +49,14 @@ export type Work =
   /** An op on tensors so small that only its call counts, recorded and dropped. */
   | { kind: 'add'; shape: number[] };
 
-type Precision = 'default' | 'float32';
+type Precision = 'default' | 'float32' | 'tf32';
+
+/** What a case's name ends with. */
+const ENDING: Readonly<Record<Precision, string>> = {
+  default: '',
+  float32: '-no-tf32',
+  tf32: '-tf32',
+};
 
 export interface Case {
   name: string;
@@ -108,9 +115,8 @@ function matmul(
   operands = 1,
   precision: Precision = 'default',
 ): Case {
-  const name = `matmul-${dtype === 'float32' ? 'f32' : 'bf16'}/${m}x${n}x${k}`;
   return {
-    name: precision === 'default' ? name : `${name}-no-tf32`,
+    name: `matmul-${dtype === 'float32' ? 'f32' : 'bf16'}/${m}x${n}x${k}${ENDING[precision]}`,
     work: { kind: 'matmul', dtype, m, n, k, operands, precision },
   };
 }
@@ -119,9 +125,8 @@ function conv2d(
   [batch, channels, size, filters]: [number, number, number, number],
   precision: Precision,
 ): Case {
-  const name = `conv2d/${batch}x${channels}x${size}x${size}-${filters}x3x3`;
   return {
-    name: precision === 'default' ? name : `${name}-no-tf32`,
+    name: `conv2d/${batch}x${channels}x${size}x${size}-${filters}x3x3${ENDING[precision]}`,
     work: { kind: 'conv2d', batch, channels, size, filters, kernel: 3, precision },
   };
 }
@@ -153,9 +158,12 @@ export const CASES: readonly Case[] = [
   step(...WIDE, 'graph'),
   matmul('float32', [4096, 4096, 4096]),
   matmul('float32', [4096, 4096, 4096], 1, 'float32'),
+  matmul('float32', [4096, 4096, 4096], 1, 'tf32'),
+  matmul('float32', [8192, 8192, 8192], 1, 'tf32'),
   // The second convolution of the network in bench/cases.ts.
   conv2d([64, 32, 26, 64], 'float32'),
   conv2d([64, 32, 26, 64], 'default'),
+  conv2d([64, 32, 26, 64], 'tf32'),
   { name: 'add/8x8', work: { kind: 'add', shape: [8, 8] } },
   // Last, since its compiler alone may take a minute.
   step(...MLP, 'compile'),
@@ -171,6 +179,7 @@ export const QUICK: readonly Case[] = [
   rows('layerNorm', [4, 40]),
   matmul('bfloat16', [16, 32, 64], 2),
   matmul('float32', [130, 16, 16]),
+  matmul('float32', [130, 16, 16], 1, 'tf32'),
   conv2d([1, 2, 6, 3], 'float32'),
   { name: 'add/8x8', work: { kind: 'add', shape: [8, 8] } },
   step([6, 4, 3], 2, 'graph'),

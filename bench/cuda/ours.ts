@@ -135,6 +135,8 @@ async function main(): Promise<void> {
         continue;
       }
       tg.manualSeed(job.seed);
+      const tf32 = 'precision' in job.work && job.work.precision === 'tf32';
+      tg.setMatmulPrecision(tf32 ? 'high' : 'highest');
       run = build(job.work);
       // A run of training begins and ends with work of its own.
       const longer = job.work.kind === 'step' ? 5 : 1;

@@ -199,10 +199,10 @@ def calibrate(run, least):
 
 
 def set_precision(work):
-    """TF32 as PyTorch has it unless told, or nowhere; says which."""
+    """TF32 as PyTorch has it unless told, nowhere, or everywhere; says which."""
     allow = dict(defaults)
-    if work.get("precision") == "float32":
-        allow = {name: False for name in allow}
+    if work.get("precision") in ("float32", "tf32"):
+        allow = {name: work["precision"] == "tf32" for name in allow}
     torch.backends.cuda.matmul.allow_tf32 = allow["matmul"]
     torch.backends.cudnn.allow_tf32 = allow["cudnn"]
     if work["kind"] == "conv2d":

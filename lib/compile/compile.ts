@@ -1,7 +1,7 @@
 // compile: a function of tensors as a native program that runs off the event loop.
 import { checkDevice, getDefaultDevice, type Device } from '../device.js';
 import { TapegradError, checkKeys, wrongType } from '../errors.js';
-import { checkPrecision, withPrecision, type Precision } from '../precision.js';
+import { checkPrecision, inTf32, withMixed, withTf32, type Precision } from '../precision.js';
 import { Program, type NaNPolicy, type RunRequest, type RunResult } from './program.js';
 import type { Tensor } from '../tensor.js';
 import type { Table } from '../data/table.js';
@@ -38,7 +38,10 @@ export interface CompileOptions {
    * there, else the default device.
    */
   device?: Device;
-  /** In 'bfloat16', the function runs in mixed precision: see `autocast`. 'float32' unless told. */
+  /**
+   * In 'bfloat16', the function runs in mixed precision: see `autocast`. 'tf32' and 'float32' are `setMatmulPrecision`'s
+   * 'high' and 'highest' for this function. Unless told, it is compiled for what is set when it is called.
+   */
   precision?: Precision;
 }
 
@@ -216,9 +219,9 @@ export function compile<A extends unknown[], R>(
   const {
     cacheSize = 16,
     device,
-    precision = 'float32',
+    precision: wanted,
   } = checkKeys('compile', options, ['cacheSize', 'device', 'precision']) as CompileOptions;
-  checkPrecision('compile', precision);
+  const precision = checkPrecision('compile', wanted);
   if (device !== undefined) checkDevice('compile', device);
   if (!Number.isInteger(cacheSize) || cacheSize < 1)
     throw new RangeError(`compile: cacheSize must be an integer ≥ 1, got ${String(cacheSize)}`);
@@ -226,9 +229,14 @@ export function compile<A extends unknown[], R>(
 
   const programFor = (inputs: readonly unknown[]): Program => {
     const there = device ?? deviceOf(inputs);
-    return cache.find(
-      inputs.map(outline).join(' ') + (there === 'cpu' ? '' : ` on ${there}`),
-      () => new Program((...args: A) => withPrecision(precision, () => fn(...args)), inputs, there),
+    const tf32 = there === 'cuda' && inTf32(precision);
+    const how = (there === 'cpu' ? '' : ` on ${there}`) + (tf32 ? ' in tf32' : '');
+    const mixed = precision === 'bfloat16';
+    return cache.find(inputs.map(outline).join(' ') + how, () =>
+      withTf32(
+        tf32,
+        () => new Program((...args: A) => withMixed(mixed, () => fn(...args)), inputs, there),
+      ),
     );
   };
 

@@ -20,7 +20,7 @@ import { clipGradNorm } from '../optim/clip.js';
 import type { Module } from '../nn/module.js';
 import { mul } from '../ops.gen.js';
 import { copyFrom } from '../ops.js';
-import { withPrecision } from '../precision.js';
+import { inTf32, withMixed, withTf32 } from '../precision.js';
 import { noGrad } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 import { openBar, type Bar } from './bar.js';
@@ -169,7 +169,7 @@ class Fitting {
     const { model, settings } = this;
     const { optimizer, loss, clipGradNorm: limit, precision, lossScale } = settings;
     const lossOf = (batch: readonly Tensor[]): Tensor =>
-      withPrecision(precision, () => predict(model, loss, batch).value);
+      withMixed(precision === 'bfloat16', () => predict(model, loss, batch).value);
     const update = (value: Tensor): number => {
       optimizer.zeroGrad();
       backward(value, lossScale === 1 ? {} : { gradient: fullLike(value, lossScale) });
@@ -179,7 +179,11 @@ class Fitting {
       return norm;
     };
     if (settings.eager) {
-      const eager = new EagerSteps({ model, optimizer, lossOf, update });
+      const set = <A, R>(fn: (a: A) => R) => {
+        return (a: A): R => withTf32(inTf32(precision), () => fn(a));
+      };
+      const parts = { model, optimizer, lossOf: set(lossOf), update: set(update) };
+      const eager = new EagerSteps(parts);
       return { programFor: () => eager, compiled: null };
     }
     const compiled = compile(
@@ -188,7 +192,11 @@ class Fitting {
         update(value);
         return value;
       },
-      { device: deviceOfModel(model) },
+      {
+        device: deviceOfModel(model),
+        // The forward pass alone is mixed, as lossOf has it.
+        ...(precision !== undefined && precision !== 'bfloat16' && { precision }),
+      },
     );
     return { programFor: (like) => programOf(compiled, like), compiled };
   }

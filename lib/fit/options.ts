@@ -55,7 +55,10 @@ export interface FitOptions extends TrainOptions {
   clipGradNorm?: number;
   /** A bar on the terminal, by the package cli-progress; its options, if need be. */
   progress?: boolean | BarOptions;
-  /** In 'bfloat16', steps run in mixed precision (see `autocast`); validation does not. 'float32' unless told. */
+  /**
+   * In 'bfloat16', steps run in mixed precision (see `autocast`); 'tf32' and 'float32' are `setMatmulPrecision`'s 'high'
+   * and 'highest' for the steps. Unless told, as it is set; validation always is.
+   */
   precision?: Precision;
   /**
    * The loss is multiplied by it before the backward pass and the gradients are divided by it after, so that small ones
@@ -85,7 +88,7 @@ export interface FitSettings extends TrainSettings {
   readonly resume: boolean | string;
   readonly clipGradNorm: number | undefined;
   readonly progress: boolean | BarOptions;
-  readonly precision: Precision;
+  readonly precision: Precision | undefined;
   readonly lossScale: number;
   readonly eager: boolean;
   readonly onEpoch: NonNullable<FitOptions['onEpoch']>;
@@ -120,7 +123,7 @@ export function readFitOptions(model: unknown, options: unknown): FitSettings {
   const train = readTrainOptions(OP, options, OWN);
   const given = options as Record<keyof FitOptions, unknown>;
   const { data, loss, optimizer, plateau, resume = false, clipGradNorm, progress = false } = given;
-  const { precision = 'float32', lossScale = 1, eager = false, onEpoch = () => undefined } = given;
+  const { precision, lossScale = 1, eager = false, onEpoch = () => undefined } = given;
   if (data === undefined) throw wrongType(OP, 'data', 'tensors, a DataLoader or batches', data);
   if (typeof loss !== 'function')
     throw wrongType(
@@ -158,7 +161,7 @@ export function readFitOptions(model: unknown, options: unknown): FitSettings {
     resume,
     clipGradNorm: clipGradNorm as number | undefined,
     progress: progress as boolean | BarOptions,
-    precision: precision as Precision,
+    precision: precision as Precision | undefined,
     lossScale: lossScale as number,
     eager,
     onEpoch: onEpoch as FitSettings['onEpoch'],

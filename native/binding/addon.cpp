@@ -40,6 +40,7 @@ constexpr Export kExports[] = {
     {"openDevice", open_device},
     {"diagnose", diagnose},
     {"synchronize", synchronize},
+    {"setTf32", set_tf32},
     {"readsListen", reads_listen},
     {"readLater", read_later},
     {"readTake", read_take},

@@ -99,6 +99,21 @@ napi_value synchronize(napi_env env, napi_callback_info info) {
   return status == Status::ok ? undefined(env) : self.raise(env, status);
 }
 
+napi_value set_tf32(napi_env env, napi_callback_info info) {
+  const Arguments args(env, info);
+  Environment& self = Environment::of(env);
+  int64_t on;
+  if (!args.integer(0, 0, 1, &on)) return nullptr;
+  if (self.programs().recording()) {  // a program has one setting
+    napi_throw_error(env, "TG_TRACE",
+                     "setMatmulPrecision: not in a function that is being compiled; give compile "
+                     "the option precision");
+    return nullptr;
+  }
+  self.engine().set_tf32(on != 0);
+  return undefined(env);
+}
+
 napi_value reads_listen(napi_env env, napi_callback_info info) {
   const Arguments args(env, info);
   napi_valuetype type;

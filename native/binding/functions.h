@@ -49,6 +49,7 @@ napi_value open_device(napi_env env,
                        napi_callback_info info);             // (device): throws unless it is usable
 napi_value diagnose(napi_env env, napi_callback_info info);  // () -> {reason, paths, devices}
 napi_value synchronize(napi_env env, napi_callback_info info);   // (device)
+napi_value set_tf32(napi_env env, napi_callback_info info);      // (0 or 1)
 napi_value reads_listen(napi_env env, napi_callback_info info);  // (callback(id))
 napi_value read_later(napi_env env, napi_callback_info info);    // (handle, dtype) -> id
 napi_value read_take(napi_env env,

@@ -46,6 +46,9 @@ struct ExecContext {
   const StepState* step = nullptr;
   // Where a device notes operands that only their numbers make wrong.
   FaultNotes faults = {};
+  // Products of float32, and convolutions made of them, may round their factors to tf32 where a
+  // device has instructions for that. The CPU has none.
+  bool tf32 = false;
 };
 
 // One parameter of a fused optimizer update: flat arrays of n elements of one dtype; states as the
@@ -89,6 +92,6 @@ TG_DEVICE_TOO inline double clip_factor(double norm, double limit, bool finite) 
   return factor >= 1 ? 1 : factor;
 }
 
-constexpr uint32_t kBackendAbi = 2;
+constexpr uint32_t kBackendAbi = 3;
 
 }  // namespace tg

@@ -95,6 +95,14 @@ class Engine {
   void set_recorder(Recorder* recorder) { recorder_ = recorder; }
   bool recording() const { return recorder_ != nullptr; }
 
+  // Whether float32 products may be computed in tf32 from now on: see ExecContext. A program keeps
+  // what it found when it was made.
+  bool tf32() const { return cpu_.context.tf32; }
+  void set_tf32(bool on) {
+    cpu_.context.tf32 = on;
+    if (cuda_) cuda_->context.tf32 = on;
+  }
+
   // Devices. `ready` opens one that has not been used yet; Status::device if there is none, or it
   // failed earlier.
   Status ready(uint8_t device, DeviceState** state);

@@ -33,6 +33,7 @@ Status Engine::open(uint8_t device) {
     library->close(handle);
     return status;
   }
+  cuda_->context.tf32 = tf32();
   states_[device] = cuda_.get();
   return Status::ok;
 }

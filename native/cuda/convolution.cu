@@ -23,7 +23,6 @@ Status correlate(ExecContext* ctx, const OpCall& call, bool adjoint) {
   if (!narrow_offsets(s.x, s.channels, s.axis[0].reach(), s.axis[1].reach()) ||
       !narrow_offsets(s.w, s.channels, w.kernel[0], w.kernel[1]))
     return correlate_directly(ctx, s);
-  ctx->trace.variant = "tiles";
   return correlate_tiles(ctx, s);
 }
 
@@ -37,7 +36,7 @@ Status weight_gradient(ExecContext* ctx, const OpCall& call) {
   const bool tiles =
       s.rows * s.channels * s.taps() > kFewWeights &&
       narrow_offsets(s.x, s.channels, x[2] + 2 * w.padding[0], x[3] + 2 * w.padding[1]);
-  ctx->trace.variant = tiles ? "tiles" : "direct";
+  ctx->trace.variant = "direct";
   return tiles ? weight_by_tiles(ctx, s) : weight_directly(ctx, s);
 }
 

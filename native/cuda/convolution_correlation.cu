@@ -155,11 +155,13 @@ Status run(ExecContext* ctx, const Correlation<T, int>& s) {
 // Both tiles sum an element's terms in the same order, so the choice between them is free.
 template <class T>
 Status correlate_tiles(ExecContext* ctx, const Correlation<T, int>& s) {
-  using Large = typename Tiles<T>::Large;
-  using Wide = typename Tiles<T>::Wide;
-  Cut unused;
-  const bool few = cut<Large>(s, &unused) < ctx->device->multiprocessors;
-  return s.rows <= Wide::kRows || few ? run<Wide>(ctx, s) : run<Large>(ctx, s);
+  return with_tiles<T>(ctx, [&](auto tiles) {
+    using Large = typename decltype(tiles)::Large;
+    using Wide = typename decltype(tiles)::Wide;
+    Cut unused;
+    const bool few = cut<Large>(s, &unused) < ctx->device->multiprocessors;
+    return s.rows <= Wide::kRows || few ? run<Wide>(ctx, s) : run<Large>(ctx, s);
+  });
 }
 
 template Status correlate_tiles(ExecContext*, const Correlation<float, int>&);

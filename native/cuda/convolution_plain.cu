@@ -34,6 +34,7 @@ Status correlate_plainly(ExecContext* ctx, const Correlation<T, int>& s) {
   GemmCall call = {};
   call.m = s.rows, call.n = plane, call.k = s.channels;
   call.in = call.out = DTypeOf<T>::value;
+  call.tf32 = ctx->tf32 && call.in == DType::float32;
   call.a = s.w.data, call.a_row = s.w.image, call.a_column = s.w.channel;
   call.b = s.x.data, call.b_row = s.x.channel, call.b_column = s.x.column;
   call.c = s.y, call.c_row = plane;

@@ -4,6 +4,9 @@
 
 #include <math.h>
 
+#include <type_traits>
+
+#include "../core/backend.h"
 #include "ptx.h"
 #include "vector.h"
 
@@ -82,11 +85,13 @@ struct Tile {
   }
 };
 
-// M × N elements by warp products of bfloat16: of WarpsM × WarpsN warps each makes pieces of
-// 16 × 16.
-template <int M, int N, int WarpsM, int WarpsN>
+// M × N elements by warp products of bfloat16, or of float32 rounded to tf32: of WarpsM × WarpsN
+// warps each makes pieces of 16 × 16.
+template <class T, int M, int N, int WarpsM, int WarpsN>
 struct WarpTile {
-  static constexpr int kRows = M, kColumns = N, kDepth = 16;
+  static constexpr int kRows = M, kColumns = N;
+  static constexpr int kDepth = 2 * kLanes<T>;  // of an instruction
+  static constexpr bool kTf32 = sizeof(T) == 4;
   static constexpr int kThreads = WarpsM * WarpsN * 32;
   static constexpr int kTall = M / WarpsM / 16, kWide = N / WarpsN / 16;  // a warp's pieces
   static constexpr int kThreadRows = 2 * kTall, kThreadColumns = 4 * kWide;
@@ -94,14 +99,20 @@ struct WarpTile {
 
   // Rows are padded so that eight of them, which a warp reads at once, lie in different banks.
   struct Shared {
-    alignas(16) bf16 a[2][M][kDepth + 8];
-    alignas(16) bf16 b[2][kDepth][N + 8];
+    alignas(16) T a[2][M][kDepth + kLanes<T>];
+    alignas(16) T b[2][kDepth][N + 8];
 
-    __device__ __forceinline__ void set_a(int buffer, int term, int row, bf16 value) {
-      a[buffer][row][term] = value;
+    __device__ __forceinline__ void set_a(int buffer, int term, int row, T value) {
+      a[buffer][row][term] = rounded(value);
     }
-    __device__ __forceinline__ void set_b(int buffer, int term, int column, bf16 value) {
-      b[buffer][term][column] = value;
+    __device__ __forceinline__ void set_b(int buffer, int term, int column, T value) {
+      b[buffer][term][column] = rounded(value);
+    }
+    static __device__ __forceinline__ T rounded(T value) {
+      if constexpr (kTf32)
+        return __uint_as_float(round_tf32(value));
+      else
+        return value;
     }
   };
 
@@ -124,21 +135,38 @@ struct WarpTile {
   }
 
   __device__ __forceinline__ void multiply(const Shared& shared, int buffer) {
-    const int lane = static_cast<int>(threadIdx.x) % 32, low = lane % 16, high = lane / 16 * 8;
+    const int lane = static_cast<int>(threadIdx.x) % 32, low = lane % 16, high = lane / 16;
     uint32_t a[kTall][4];
 #pragma unroll
     for (int i = 0; i < kTall; ++i)
-      ldmatrix(a[i], &shared.a[buffer][warp_row() + i * 16 + low][high]);
+      ldmatrix(a[i], &shared.a[buffer][warp_row() + i * 16 + low][high * kLanes<T>]);
 #pragma unroll
     for (int j = 0; j < kWide; ++j) {
+      const int column = warp_column() + j * 16;
       uint32_t b[4];
-      ldmatrix_transposed(b, &shared.b[buffer][low][warp_column() + j * 16 + high]);
+      if constexpr (kTf32) {  // what ldmatrix cannot transpose
 #pragma unroll
-      for (int i = 0; i < kTall; ++i) {
-        mma_bf16(sum[i][2 * j], a[i], b[0], b[1]);
-        mma_bf16(sum[i][2 * j + 1], a[i], b[2], b[3]);
+        for (int e = 0; e < 4; ++e)
+          b[e] = __float_as_uint(
+              shared.b[buffer][e % 2 * 4 + lane % 4][column + e / 2 * 8 + lane / 4]);
+      } else {
+        ldmatrix_transposed(b, &shared.b[buffer][low][column + high * 8]);
       }
+#pragma unroll
+      for (int i = 0; i < kTall; ++i)
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          add(sum[i][2 * j + half], a[i], b[2 * half], b[2 * half + 1]);
     }
+  }
+
+ private:
+  static __device__ __forceinline__ void add(float (&d)[4], const uint32_t (&a)[4], uint32_t b0,
+                                             uint32_t b1) {
+    if constexpr (kTf32)
+      mma_tf32(d, a, b0, b1);
+    else
+      mma_bf16(d, a, b0, b1);
   }
 };
 
@@ -157,8 +185,24 @@ struct Tiles<double> {
 };
 template <>
 struct Tiles<bf16> {
-  using Large = WarpTile<128, 128, 2, 4>;
-  using Wide = WarpTile<32, 128, 2, 4>;
+  using Large = WarpTile<bf16, 128, 128, 2, 4>;
+  using Wide = WarpTile<bf16, 32, 128, 2, 4>;
 };
+struct Tf32Tiles {  // of float
+  using Large = WarpTile<float, 128, 128, 2, 4>;
+  using Wide = WarpTile<float, 32, 128, 2, 4>;
+};
+
+// f(tiles) with those for T: what ctx->tf32 allows.
+template <class T, class F>
+Status with_tiles(ExecContext* ctx, F f) {
+  if constexpr (std::is_same<T, float>::value)
+    if (ctx->tf32) {
+      ctx->trace.variant = "tf32 tiles";
+      return f(Tf32Tiles{});
+    }
+  ctx->trace.variant = "tiles";
+  return f(Tiles<T>{});
+}
 
 }  // namespace tg::cuda

@@ -148,9 +148,11 @@ Status run(ExecContext* ctx, const WeightGradient<T, int>& s) {
 
 template <class T>
 Status weight_by_tiles(ExecContext* ctx, const WeightGradient<T, int>& s) {
-  using Large = typename Tiles<T>::Large;
-  using Wide = typename Tiles<T>::Wide;
-  return s.rows <= Wide::kRows ? run<Wide>(ctx, s) : run<Large>(ctx, s);
+  return with_tiles<T>(ctx, [&](auto tiles) {
+    using Large = typename decltype(tiles)::Large;
+    using Wide = typename decltype(tiles)::Wide;
+    return s.rows <= Wide::kRows ? run<Wide>(ctx, s) : run<Large>(ctx, s);
+  });
 }
 
 template <class T>

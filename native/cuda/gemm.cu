@@ -12,7 +12,7 @@ enum class Way { skinny, hopper, mma, simt };
 Way choose(const Device& device, const GemmCall& call) {
   if (gemm_is_skinny(call)) return Way::skinny;
   if (gemm_hopper_takes(device, call)) return Way::hopper;
-  return call.in == DType::bfloat16 ? Way::mma : Way::simt;
+  return call.in == DType::bfloat16 || call.tf32 ? Way::mma : Way::simt;
 }
 
 bool is_empty(const GemmCall& call) {

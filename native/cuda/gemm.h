@@ -50,6 +50,9 @@ struct GemmCall {
   void* scratch;      // as many bytes as asked for, aligned to 256; null if 0
   int64_t outer = 1;  // batches of batches, and their strides
   int64_t a_outer = 0, b_outer = 0, c_outer = 0;
+  // Of float32: factors may be rounded to tf32 (10 bits behind the point; sums stay float32) where
+  // that is faster.
+  bool tf32 = false;
 };
 
 // Whichever way is best for the call: gemm.cu. Scratch depends on the call's pointers, too.
@@ -65,13 +68,16 @@ Status gemm_skinny(ExecContext* ctx, const GemmCall& call);
 size_t gemm_simt_scratch_bytes(const Device&, const GemmCall&);
 Status gemm_simt(ExecContext* ctx, const GemmCall& call);
 
-// bfloat16 of any strides by warp products (gemm_mma.cu).
+// bfloat16, and float32 in tf32, of any strides by warp products (gemm_mma.cuh). The cycles are a
+// guess of its time.
 size_t gemm_mma_scratch_bytes(const Device&, const GemmCall&);
+double gemm_mma_cycles(const Device&, const GemmCall&);
 Status gemm_mma(ExecContext* ctx, const GemmCall& call);
 
 // Warpgroup products fed by the copy engine (gemm_hopper.cu), for compute capability 9.0: of
-// bfloat16 whose rows or columns are contiguous and begin at multiples of 16 bytes, and of float32
-// split into three bfloat16 (gemm_split.cu), with an error within that of float32 sums.
+// bfloat16 whose rows or columns are contiguous and begin at multiples of 16 bytes, of float32
+// split into three bfloat16 (gemm_split.cu), with an error within that of float32 sums, and of
+// float32 in tf32 (gemm_hopper_tf32.cu).
 bool gemm_hopper_takes(const Device&, const GemmCall&);
 size_t gemm_hopper_scratch_bytes(const Device&, const GemmCall&);
 Status gemm_hopper(ExecContext* ctx, const GemmCall& call);

@@ -1,6 +1,7 @@
 // Matrix products for compute capability 9.0: which tile a product is cut into, and its launch. The
 // kernel is in gemm_hopper.cuh.
 #include "gemm_hopper.h"
+#include "gemm_hopper_tf32.h"
 #include "gemm_split.h"
 
 namespace tg::cuda {
@@ -15,22 +16,17 @@ using Middle = Tile<128, 128, 6>;
 using Slim = Tile<64, 128, 8>;
 
 // Tensor cores do 2,048 multiply-adds per cycle; the smaller a tile, the more it waits for loads.
-constexpr GemmTile kTiles[] = {{Large::kM, Large::kN, 1900, kStep},
-                               {Middle::kM, Middle::kN, 1300, kStep},
-                               {Slim::kM, Slim::kN, 750, kStep}};
-
-// How the copy engine finds an operand of `lines` lines (of A) or columns (of B) by k values.
-struct Operand {
-  MapOf map;
-  bool mn;  // lines are contiguous instead of k
-};
+constexpr GemmTile kTiles[] = {{Large::kM, Large::kN, 1900, Large::kStep},
+                               {Middle::kM, Middle::kN, 1300, Middle::kStep},
+                               {Slim::kM, Slim::kN, 750, Slim::kStep}};
 
 bool operand(const GemmCall& c, const void* data, int64_t lines, int64_t line, int64_t step,
              int64_t batch, int64_t outer, Operand* result) {
-  const int64_t batches = batch == 0 ? 1 : c.batch, outers = outer == 0 ? 1 : c.outer;
-  *result = {{data, {c.k, lines, batches, outers}, {line, batch, outer}, 0}, false};
-  if ((step == 1 || c.k == 1) && (line >= c.k || lines == 1) && mappable(result->map)) return true;
-  *result = {{data, {lines, c.k, batches, outers}, {step, batch, outer}, 0}, true};
+  if (along_k(c, data, lines, line, step, batch, outer, result)) return true;
+  int64_t* const sizes = result->map.sizes;
+  sizes[0] = lines, sizes[1] = c.k;
+  result->map.strides[0] = step;
+  result->mn = true;
   return (line == 1 || lines == 1) && (step >= lines || c.k == 1) && mappable(result->map);
 }
 
@@ -45,22 +41,11 @@ bool bfloat16_takes(const GemmCall& c) {
 }
 
 template <class T>
-Status run(ExecContext* ctx, const GemmCall& c, Operand a, Operand b, const GemmPlan& plan) {
-  Work w;
-  const Grid grid = work_for<T>(*ctx->device, c, plan, &w);
-  a.map.box = a.mn ? kStep : T::kM;
-  b.map.box = b.mn ? kStep : T::kN / w.cluster;
-  CUtensorMap map_a, map_b;
-  Status status = make_tensor_map(ctx->error, ctx->device, a.map, &map_a);
-  if (status == Status::ok) status = make_tensor_map(ctx->error, ctx->device, b.map, &map_b);
-  if (status != Status::ok) return status;
-  for (int i = 0; i < 2; ++i) {
-    w.a_moves[i] = a.map.sizes[2 + i] > 1;
-    w.b_moves[i] = b.map.sizes[2 + i] > 1;
-  }
+Status run(ExecContext* ctx, const GemmCall& c, const Operand& a, const Operand& b,
+           const GemmPlan& plan) {
   const auto kernel = a.mn ? (b.mn ? gemm_kernel<T, true, true> : gemm_kernel<T, true, false>)
                            : (b.mn ? gemm_kernel<T, false, true> : gemm_kernel<T, false, false>);
-  return launch(ctx, kernel, grid, map_a, map_b, w, result_of(c));
+  return start<T>(ctx, c, plan, a, b, kernel);
 }
 
 Status run_bfloat16(ExecContext* ctx, const GemmCall& c) {
@@ -102,16 +87,20 @@ bool gemm_hopper_takes(const Device& device, const GemmCall& c) {
   if (c.m > kMost || c.n > kMost || c.k > kMost || tiles > static_cast<double>(kMost)) return false;
   if (c.in == DType::bfloat16)
     return (c.out == DType::bfloat16 || c.out == DType::float32) && bfloat16_takes(c);
+  if (c.tf32) return gemm_hopper_tf32_takes(device, c);
   return c.in == DType::float32 && c.out == DType::float32 && gemm_split_takes(device, c);
 }
 
 size_t gemm_hopper_scratch_bytes(const Device& device, const GemmCall& c) {
-  return c.in == DType::float32 ? gemm_split_scratch_bytes(device, c)
-                                : bfloat16_scratch_bytes(device, c);
+  return c.tf32                   ? gemm_hopper_tf32_scratch_bytes(device, c)
+         : c.in == DType::float32 ? gemm_split_scratch_bytes(device, c)
+                                  : bfloat16_scratch_bytes(device, c);
 }
 
 Status gemm_hopper(ExecContext* ctx, const GemmCall& call) {
-  return call.in == DType::float32 ? gemm_split(ctx, call) : run_bfloat16(ctx, call);
+  return call.tf32                   ? gemm_hopper_tf32(ctx, call)
+         : call.in == DType::float32 ? gemm_split(ctx, call)
+                                     : run_bfloat16(ctx, call);
 }
 
 }  // namespace tg::cuda

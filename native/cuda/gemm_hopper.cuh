@@ -8,7 +8,8 @@
 // Where tiles are fewer than multiprocessors, blocks share a tile and divide k (gather).
 //
 // With three planes per operand (A = A0 + A1 + A2, each bfloat16), the products of the six largest
-// pairs are summed: see gemm_split.cu.
+// pairs are summed: see gemm_split.cu. Operands of tf32 (gemm_hopper_tf32.cu) are K-major; in bytes
+// all is as it is for bfloat16.
 #pragma once
 
 #include "gemm_hopper_store.cuh"
@@ -60,7 +61,7 @@ __device__ __forceinline__ void fetch(const Ring& ring, const CUtensorMap& a, co
       mbarrier_wait(ring.empty + place.stage, place.parity ^ 1);
       mbarrier_arrive_expect(full, T::kStageBytes);
       unsigned char* to = ring.stages + place.stage * T::kStageBytes;
-      const int k = step * kStep;
+      const int k = step * T::kStep;
       for (int plane = 0; plane < T::kPlanes; ++plane) {
         const int wa = T::kPlanes > 1 ? plane : outer_a;
         if constexpr (a_mn) {
@@ -104,14 +105,19 @@ __device__ __forceinline__ void give_back(const Ring& ring, int stage, int clust
   }
 }
 
-// d (+)= A B over one stage, whose tiles begin at these operands.
+// d (+)= A B over one stage, whose tiles begin at these operands: 32 bytes of k at a time.
 template <class T, bool a_mn, bool b_mn>
 __device__ __forceinline__ void multiply(float (&d)[T::kWidth / 2], uint64_t a, uint64_t b,
                                          bool accumulate) {
 #pragma unroll
-  for (int i = 0; i < kStep / 16; ++i)
-    wgmma_bf16<T::kWidth, a_mn, b_mn>(d, advance(a, i * (a_mn ? 16 * 128 : 32)),
-                                      advance(b, i * (b_mn ? 16 * 128 : 32)), accumulate || i > 0);
+  for (int i = 0; i < kRow / 32; ++i) {
+    const uint64_t at = advance(a, i * (a_mn ? 16 * kRow : 32));
+    const uint64_t bt = advance(b, i * (b_mn ? 16 * kRow : 32));
+    if constexpr (T::kTf32)
+      wgmma_tf32<T::kWidth>(d, at, bt, accumulate || i > 0);
+    else
+      wgmma_bf16<T::kWidth, a_mn, b_mn>(d, at, bt, accumulate || i > 0);
+  }
 }
 
 // The sums of one part of a tile: 64 lines by T::kWidth columns, as wgmma_bf16 lays them out.
@@ -184,6 +190,7 @@ __global__ void __launch_bounds__(kBlock, 1)
                 const __grid_constant__ CUtensorMap map_b, const __grid_constant__ Work w,
                 const __grid_constant__ GemmResult r) {
 #if TG_HOPPER
+  static_assert(!T::kTf32 || (!a_mn && !b_mn), "wgmma takes K-major tf32 alone");
   unsigned char* const shared = dynamic_shared<unsigned char>();
   uint64_t* const barriers = reinterpret_cast<uint64_t*>(shared + T::kBarriers);
   const Ring ring = {shared, barriers, barriers + T::kStages};
@@ -209,9 +216,9 @@ __global__ void __launch_bounds__(kBlock, 1)
     const int warp = threadIdx.x / 32 - 4;
     const int part = warp / 4;  // below each other, or side by side if the tile has 64 lines
     const int down = T::kM == 64 ? 0 : part * 64, across = T::kM == 64 ? part * T::kWidth : 0;
-    const uint64_t a = matrix_descriptor(shared + down * 128, kPiece, 1024);
+    const uint64_t a = matrix_descriptor(shared + down * kRow, kPiece, 1024);
     const uint64_t b =
-        matrix_descriptor(shared + T::kPlanes * T::kPlaneA + across * 128, kPiece, 1024);
+        matrix_descriptor(shared + T::kPlanes * T::kPlaneA + across * kRow, kPiece, 1024);
     float* const staging = reinterpret_cast<float*>(shared + T::kStaging) + warp * 16 * kPitch;
     Place place;
     for (int index = cluster_index; index < w.units; index += clusters) {

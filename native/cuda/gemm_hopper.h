@@ -1,5 +1,5 @@
-// What the two users of gemm_hopper.cuh share on the host: bfloat16 (gemm_hopper.cu) and float32 in
-// three planes (gemm_split.cu).
+// What the users of gemm_hopper.cuh share on the host: bfloat16 (gemm_hopper.cu), float32 in three
+// planes (gemm_split.cu) and in tf32 (gemm_hopper_tf32.cu).
 #pragma once
 
 #include "gemm_hopper.cuh"
@@ -21,8 +21,8 @@ Grid work_for(const Device& device, const GemmCall& c, const GemmPlan& plan, Wor
   *w = {};
   w->m = static_cast<int>(c.m);
   w->n = static_cast<int>(c.n);
-  w->steps = static_cast<int>(ceil_div(c.k, kStep));
-  w->split_steps = static_cast<int>(ceil_div(plan.chunk, kStep));
+  w->steps = static_cast<int>(ceil_div(c.k, T::kStep));
+  w->split_steps = static_cast<int>(ceil_div(plan.chunk, T::kStep));
   w->splits = static_cast<int>(plan.splits);
   w->batch = static_cast<int>(c.batch);
   // Two tiles below each other share what they fetch of B; an odd one out of many costs little.
@@ -46,6 +46,39 @@ size_t partial_bytes_of(const Device& device, const GemmCall& c, const GemmPlan&
   Work w;
   (void)work_for<T>(device, c, plan, &w);
   return w.splits > 1 ? sizeof(float) * static_cast<size_t>(w.splits) * w.tiles * T::kM * T::kN : 0;
+}
+
+// How the copy engine finds an operand of `lines` lines (of A) or columns (of B) by k values.
+struct Operand {
+  MapOf map;
+  bool mn;  // lines are contiguous instead of k
+};
+
+// K-major, if it lies like that in memory and the engine can read it.
+inline bool along_k(const GemmCall& c, const void* data, int64_t lines, int64_t line, int64_t step,
+                    int64_t batch, int64_t outer, Operand* result) {
+  const int64_t batches = batch == 0 ? 1 : c.batch, outers = outer == 0 ? 1 : c.outer;
+  *result = {{data, {c.k, lines, batches, outers}, {line, batch, outer}, 0, c.in}, false};
+  return (step == 1 || c.k == 1) && (line >= c.k || lines == 1) && mappable(result->map);
+}
+
+// Launches a kernel of tile T.
+template <class T, class Kernel>
+Status start(ExecContext* ctx, const GemmCall& c, const GemmPlan& plan, Operand a, Operand b,
+             Kernel kernel) {
+  Work w;
+  const Grid grid = work_for<T>(*ctx->device, c, plan, &w);
+  a.map.box = a.mn ? T::kStep : T::kM;
+  b.map.box = b.mn ? T::kStep : T::kN / w.cluster;
+  CUtensorMap map_a, map_b;
+  Status status = make_tensor_map(ctx->error, ctx->device, a.map, &map_a);
+  if (status == Status::ok) status = make_tensor_map(ctx->error, ctx->device, b.map, &map_b);
+  if (status != Status::ok) return status;
+  for (int i = 0; i < 2; ++i) {
+    w.a_moves[i] = a.map.sizes[2 + i] > 1;
+    w.b_moves[i] = b.map.sizes[2 + i] > 1;
+  }
+  return launch(ctx, kernel, grid, map_a, map_b, w, result_of(c));
 }
 
 }  // namespace hopper

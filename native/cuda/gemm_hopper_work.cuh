@@ -7,9 +7,9 @@
 
 namespace tg::cuda::hopper {
 
-constexpr int kStep = 64;         // values of k per stage: one row of a tile in shared memory
-constexpr int kPiece = 64 * 128;  // bytes of 64 such rows
-constexpr int kMultipliers = 2;   // warpgroups
+constexpr int kRow = 128;          // bytes of k per stage: one row of a tile in shared memory
+constexpr int kPiece = 64 * kRow;  // bytes of 64 such rows
+constexpr int kMultipliers = 2;    // warpgroups
 constexpr int kBlock = 128 * (1 + kMultipliers);
 constexpr int kWarps = 4 * kMultipliers;
 
@@ -17,11 +17,15 @@ constexpr int kWarps = 4 * kMultipliers;
 // different banks both as a warp has them in registers and as it stores them.
 constexpr int kColumns = 32, kPitch = 40;
 
-template <int m, int n, int stages, int planes = 1>
+enum class Kind { bf16, tf32 };
+
+template <int m, int n, int stages, int planes = 1, Kind kind = Kind::bf16>
 struct Tile {
   static constexpr int kM = m, kN = n, kStages = stages, kPlanes = planes;
+  static constexpr bool kTf32 = kind == Kind::tf32;
+  static constexpr int kStep = kRow / (kTf32 ? 4 : 2);           // values of k per stage
   static constexpr int kWidth = m == 64 ? n / kMultipliers : n;  // columns of one warpgroup's part
-  static constexpr int kPlaneA = m * kStep * 2, kPlaneB = n * kStep * 2;  // bytes
+  static constexpr int kPlaneA = m * kRow, kPlaneB = n * kRow;   // bytes
   static constexpr int kStageBytes = planes * (kPlaneA + kPlaneB);
   static constexpr int kStaging = stages * kStageBytes;
   static constexpr int kBarriers = kStaging + kWarps * 16 * kPitch * 4;

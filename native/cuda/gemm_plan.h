@@ -16,6 +16,7 @@ struct GemmTile {
 struct GemmPlan {
   int tile;
   int64_t splits, chunk;  // each block sums `chunk` terms, the last one what is left
+  double cycles;          // the guess
 };
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -30,7 +31,6 @@ GemmPlan plan_gemm(const GemmTile (&tiles)[N], int multiprocessors, int64_t m, i
   constexpr int64_t kWaves = 4;         // splitting pays while the blocks are fewer than so many
                                         // per multiprocessor
   GemmPlan best = {};
-  double least = 0;
   for (int t = 0; t < N; ++t) {
     const GemmTile& tile = tiles[t];
     const int64_t blocks = ceil_div(m, tile.m) * ceil_div(n, tile.n) * products;
@@ -45,10 +45,7 @@ GemmPlan plan_gemm(const GemmTile (&tiles)[N], int multiprocessors, int64_t m, i
       if (splits > 1)
         cycles += kSecondPass +
                   2.0 * static_cast<double>(splits * products * m * n) / (kWords * multiprocessors);
-      if (best.splits == 0 || cycles < least) {
-        least = cycles;
-        best = {t, splits, chunk};
-      }
+      if (best.splits == 0 || cycles < best.cycles) best = {t, splits, chunk, cycles};
     }
   }
   return best;

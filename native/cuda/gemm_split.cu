@@ -6,6 +6,7 @@
 #include "gemm_split.h"
 
 #include "gemm_hopper.h"
+#include "gemm_hopper_rewrite.cuh"
 
 namespace tg::cuda {
 
@@ -15,106 +16,72 @@ namespace {
 
 using Planes = Tile<128, 128, 2, 3>;
 
-// The operand, of `count` matrices with these strides in elements, and its planes
-// [3][count][lines][pitch].
-struct Split {
-  const float* from;
-  int64_t line, step, stack, outer, batch;  // outer: from one batch of `batch` to the next
-  bf16* to;
-  int lines, k, count;
-  int64_t pitch;
-};
-
 // Rounded to bfloat16, this does not become infinite unless x is.
 __device__ __forceinline__ float within_bf16(float x) {
   constexpr float kMost = 3.3895313892515355e38f, kLargest = 3.402823466e38f;
   return x > kMost && x <= kLargest ? kMost : x < -kMost && x >= -kLargest ? -kMost : x;
 }
 
-constexpr int kSide = 64;
-
-// 64 lines by 64 values of k at a time, through shared memory: the operand is read along whichever
-// axis is contiguous, and planes are written along k.
-__global__ void __launch_bounds__(kThreads) split_planes(const __grid_constant__ Split s) {
-  __shared__ float block[kSide][kSide + 1];
-  const int across = (s.k + kSide - 1) / kSide, down = (s.lines + kSide - 1) / kSide;
-  const int64_t blocks = int64_t{across} * down * s.count;
-  const int64_t plane = int64_t{s.count} * s.lines * s.pitch;
-  for (int64_t index = blockIdx.x; index < blocks; index += gridDim.x) {
-    const int64_t matrix = index / (int64_t{across} * down);
-    const int at = static_cast<int>(index - matrix * across * down);
-    const int line0 = at / across * kSide, k0 = at % across * kSide;
-    const float* const from = s.from + place_of(matrix, s.batch, s.stack, s.outer);
-    for (int i = threadIdx.x; i < kSide * kSide; i += kThreads) {
-      const int slow = i / kSide, fast = i % kSide;
-      const int line = s.step == 1 ? slow : fast, k = s.step == 1 ? fast : slow;
-      block[line][k] = line0 + line < s.lines && k0 + k < s.k
-                           ? from[(line0 + line) * s.line + (k0 + k) * s.step]
-                           : 0.0f;
-    }
-    __syncthreads();
-    for (int i = threadIdx.x; i < kSide * kSide / 8; i += kThreads) {
-      const int line = i / 8, k = i % 8 * 8;
-      if (line0 + line >= s.lines || k0 + k >= s.pitch) continue;
-      Vector<uint32_t, 4> planes[3];
+// Its planes: [3][count][lines][pitch].
+__global__ void __launch_bounds__(kThreads) split_planes(const __grid_constant__ Rewrite r) {
+  const int64_t plane = int64_t{r.count} * r.lines * r.pitch;
+  rewrite<8>(r, [&](int64_t place, const float* values) {
+    Vector<uint32_t, 4> planes[3];
 #pragma unroll
-      for (int pair = 0; pair < 4; ++pair) {
-        float x = block[line][k + 2 * pair], y = block[line][k + 2 * pair + 1];
-        planes[0].at[pair] = pack_bf16(within_bf16(x), within_bf16(y));
+    for (int pair = 0; pair < 4; ++pair) {
+      float x = values[2 * pair], y = values[2 * pair + 1];
+      planes[0].at[pair] = pack_bf16(within_bf16(x), within_bf16(y));
 #pragma unroll
-        for (int p = 1; p < 3; ++p) {
-          // Exact, unless x is not finite; its plane 0 alone tells then.
-          x -= __uint_as_float(planes[p - 1].at[pair] << 16);
-          y -= __uint_as_float(planes[p - 1].at[pair] & 0xffff0000u);
-          planes[p].at[pair] = pack_bf16(x, y);
-        }
+      for (int p = 1; p < 3; ++p) {
+        // Exact, unless x is not finite; its plane 0 alone tells then.
+        x -= __uint_as_float(planes[p - 1].at[pair] << 16);
+        y -= __uint_as_float(planes[p - 1].at[pair] & 0xffff0000u);
+        planes[p].at[pair] = pack_bf16(x, y);
       }
-      bf16* const to = s.to + (matrix * s.lines + line0 + line) * s.pitch + k0 + k;
-#pragma unroll
-      for (int p = 0; p < 3; ++p) store(reinterpret_cast<uint32_t*>(to + p * plane), planes[p]);
     }
-    __syncthreads();
-  }
+    bf16* const to = static_cast<bf16*>(r.to) + place;
+#pragma unroll
+    for (int p = 0; p < 3; ++p) store(reinterpret_cast<uint32_t*>(to + p * plane), planes[p]);
+  });
 }
 
 // An operand as lines of k values, and how many matrices of it differ.
-struct Operand {
+struct Lines {
   const void* data;
   int64_t lines, line, step, batch, outer, count;
 };
 int64_t count_of(const GemmCall& c, int64_t batch, int64_t outer) {
   return batch == 0 && outer == 0 ? 1 : c.outer * c.batch;
 }
-Operand left(const GemmCall& c) {
+Lines left(const GemmCall& c) {
   return {c.a, c.m, c.a_row, c.a_column, c.a_batch, c.a_outer, count_of(c, c.a_batch, c.a_outer)};
 }
-Operand right(const GemmCall& c) {
+Lines right(const GemmCall& c) {
   return {c.b, c.n, c.b_column, c.b_row, c.b_batch, c.b_outer, count_of(c, c.b_batch, c.b_outer)};
 }
 
 int64_t pitch_of(const GemmCall& c) { return ceil_div(c.k, 8) * 8; }
 
-int64_t planes_bytes(const GemmCall& c, const Operand& x) {
+int64_t planes_bytes(const GemmCall& c, const Lines& x) {
   return ceil_div(int64_t{2} * Planes::kPlanes * x.count * x.lines * pitch_of(c), 256) * 256;
 }
 
 // Splits an operand, and tells the copy engine of its planes.
-Status prepare(ExecContext* ctx, const GemmCall& c, const Operand& x, void* to, int box,
+Status prepare(ExecContext* ctx, const GemmCall& c, const Lines& x, void* to, int box,
                CUtensorMap* map) {
   const int64_t pitch = pitch_of(c);
-  const Split s = {static_cast<const float*>(x.data),
-                   x.line,
-                   x.step,
-                   x.batch,
-                   x.outer,
-                   c.batch,
-                   static_cast<bf16*>(to),
-                   static_cast<int>(x.lines),
-                   static_cast<int>(c.k),
-                   static_cast<int>(x.count),
-                   pitch};
-  const int64_t blocks = ceil_div(x.lines, kSide) * ceil_div(c.k, kSide) * x.count;
-  const Status status = launch(ctx, split_planes, grid_for(ctx, blocks * kThreads), s);
+  const Rewrite r = {static_cast<const float*>(x.data),
+                     x.line,
+                     x.step,
+                     x.batch,
+                     x.outer,
+                     c.batch,
+                     to,
+                     static_cast<int>(x.lines),
+                     static_cast<int>(c.k),
+                     static_cast<int>(x.count),
+                     pitch};
+  const Status status = launch(ctx, split_planes, rewrite_grid(ctx, r), r);
   if (status != Status::ok) return status;
   const MapOf planes = {to,
                         {c.k, x.lines, x.count, Planes::kPlanes},
@@ -125,7 +92,7 @@ Status prepare(ExecContext* ctx, const GemmCall& c, const Operand& x, void* to, 
 
 // Six products take six times as long.
 constexpr double kRate = 2048 / 6.0 * 0.9;
-constexpr GemmTile kTiles[] = {{Planes::kM, Planes::kN, kRate, kStep}};
+constexpr GemmTile kTiles[] = {{Planes::kM, Planes::kN, kRate, Planes::kStep}};
 
 int64_t partials_bytes(const Device& device, const GemmCall& c, const GemmPlan& plan) {
   return ceil_div(static_cast<int64_t>(partial_bytes_of<Planes>(device, c, plan)), 256) * 256;
@@ -165,7 +132,7 @@ Status gemm_split(ExecContext* ctx, const GemmCall& c) {
   ctx->trace.variant = plan.splits > 1 ? "wgmma bf16x6 split" : "wgmma bf16x6";
   Work w;
   const Grid grid = work_for<Planes>(*ctx->device, c, plan, &w);
-  const Operand a = left(c), b = right(c);
+  const Lines a = left(c), b = right(c);
   w.batch = static_cast<int>(c.outer * c.batch);  // planes have no outer axis
   w.a_moves[0] = a.count > 1;
   w.b_moves[0] = b.count > 1;

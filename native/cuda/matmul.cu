@@ -138,6 +138,7 @@ Status run_product(ExecContext* ctx, const OpCall& op, const ChainStage* then) {
   describe(op, &product);
   fold(&product);
   take_batches(&product);
+  product.call.tf32 = ctx->tf32 && product.call.in == DType::float32;
   if (then) {
     GemmEpilogue& epilogue = product.call.epilogue;
     epilogue.activated = true;

@@ -1,10 +1,10 @@
 // Instructions for which C++ has no word, each as a function; emulation/ptx.h has the same
 // functions for the emulated device. Pointers called `shared` point into the block's shared memory.
 //
-// Layouts of matrices in shared memory ("tiles"), for TMA and wgmma: bfloat16, 64 elements (128
-// bytes) per row, 16-byte pieces of row r permuted by xor with r % 8 (the 128-byte swizzle). A tile
-// begins at a multiple of 1,024 bytes. K-major: a row holds 64 values of k of one line of A or
-// column of B. MN-major: a row holds 64 lines of A (columns of B) for one value of k.
+// Layouts of matrices in shared memory ("tiles"), for TMA and wgmma: 128 bytes per row (64 bfloat16
+// or 32 tf32), 16-byte pieces of row r permuted by xor with r % 8 (the 128-byte swizzle). A tile
+// begins at a multiple of 1,024 bytes. K-major: a row holds values of k of one line of A or column
+// of B. MN-major, of bfloat16 alone: a row holds 64 lines of A (columns of B) for one value of k.
 #pragma once
 
 #include <stdint.h>
@@ -26,6 +26,14 @@ __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
   uint32_t packed;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
   return packed;
+}
+
+// The bits of x rounded to tf32 (10 bits behind the point): to nearest, ties away from zero. NaN
+// and Inf stay; what is nearer to 2^128 than to the largest tf32 becomes Inf.
+__device__ __forceinline__ uint32_t round_tf32(float x) {
+  uint32_t rounded;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
+  return rounded;
 }
 
 // --- Asynchronous copies and warp matrices (sm_80) ---------------------------------------------
@@ -77,6 +85,18 @@ __device__ __forceinline__ void ldmatrix_transposed(uint32_t (&d)[4], const void
 __device__ __forceinline__ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0,
                                          uint32_t b1) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// The same of tf32: D[16, 8] += A[16, 8] B[8, 8]. With r = l / 4 and c = l % 4, lane l has
+//   a[0], a[1], a[2], a[3] = A[r, c], A[r + 8, c], A[r, c + 4], A[r + 8, c + 4]
+//   b[0], b[1] = B[c, r], B[c + 4, r];  d as above.
+// ldmatrix, for which a float32 is two elements of a row, gives lane l word l % 4 of row l / 4.
+__device__ __forceinline__ void mma_tf32(float (&d)[4], const uint32_t (&a)[4], uint32_t b0,
+                                         uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -240,14 +260,20 @@ __device__ __forceinline__ void wgmma_wait() {
 #define TG_D16(i) TG_D4(i), TG_D4((i) + 4), TG_D4((i) + 8), TG_D4((i) + 12)
 #define TG_D64(i) TG_D16(i), TG_D16((i) + 16), TG_D16((i) + 32), TG_D16((i) + 48)
 // ab: the operands behind the accumulators, as "%64, %65, p, 1, 1, %67, %68".
-#define TG_WGMMA(shape, predicate, d_list, ab)                             \
+#define TG_WGMMA(shape, types, predicate, d_list, ab)                      \
   "{\n"                                                                    \
   ".reg .pred p;\n"                                                        \
   "setp.ne.b32 p, " predicate                                              \
   ", 0;\n"                                                                 \
-  "wgmma.mma_async.sync.aligned." shape ".f32.bf16.bf16 {" d_list "}, " ab \
+  "wgmma.mma_async.sync.aligned." shape ".f32." types " {" d_list "}, " ab \
   ";\n"                                                                    \
   "}"
+
+#define TG_LIST64 TG_TEN("") TG_TEN("1") TG_TEN("2") "%30, %31"
+#define TG_SIXTY TG_TEN("") TG_TEN("1") TG_TEN("2") TG_TEN("3") TG_TEN("4") TG_TEN("5")
+#define TG_LIST128 TG_SIXTY "%60, %61, %62, %63"
+#define TG_SIXTY_MORE TG_TEN("6") TG_TEN("7") TG_TEN("8") TG_TEN("9") TG_TEN("10") TG_TEN("11")
+#define TG_LIST256 TG_SIXTY TG_SIXTY_MORE "%120, %121, %122, %123, %124, %125, %126, %127"
 
 // D[64, N] = A[64, 16] B[16, N] (+ D), by a warpgroup. Warp w's lane l has of D
 //   d[4 j + 2 i + c] = D[16 w + l / 4 + 8 i, 8 j + 2 (l % 4) + c]  for i, c in {0, 1}.
@@ -258,28 +284,48 @@ __device__ __forceinline__ void wgmma_bf16(float (&d)[N / 2], uint64_t a, uint64
   static_assert(N == 64 || N == 128 || N == 256, "a width that has its instruction here");
   const int more = accumulate;
   if constexpr (N == 64) {
-    asm volatile(TG_WGMMA("m64n64k16", "%34", TG_TEN("") TG_TEN("1") TG_TEN("2") "%30, %31",
-                          "%32, %33, p, 1, 1, %35, %36")
+    asm volatile(TG_WGMMA("m64n64k16", "bf16.bf16", "%34", TG_LIST64, "%32, %33, p, 1, 1, %35, %36")
                  : TG_D16(0), TG_D16(16)
                  : "l"(a), "l"(b), "r"(more), "n"(int{a_mn}), "n"(int{b_mn}));
   } else if constexpr (N == 128) {
-    asm volatile(TG_WGMMA("m64n128k16", "%66",
-                          TG_TEN("") TG_TEN("1") TG_TEN("2") TG_TEN("3") TG_TEN("4")
-                              TG_TEN("5") "%60, %61, %62, %63",
-                          "%64, %65, p, 1, 1, %67, %68")
-                 : TG_D64(0)
-                 : "l"(a), "l"(b), "r"(more), "n"(int{a_mn}), "n"(int{b_mn}));
+    asm volatile(
+        TG_WGMMA("m64n128k16", "bf16.bf16", "%66", TG_LIST128, "%64, %65, p, 1, 1, %67, %68")
+        : TG_D64(0)
+        : "l"(a), "l"(b), "r"(more), "n"(int{a_mn}), "n"(int{b_mn}));
   } else {
-    asm volatile(TG_WGMMA("m64n256k16", "%130",
-                          TG_TEN("") TG_TEN("1") TG_TEN("2") TG_TEN("3") TG_TEN("4") TG_TEN("5")
-                              TG_TEN("6") TG_TEN("7") TG_TEN("8") TG_TEN("9") TG_TEN("10")
-                                  TG_TEN("11") "%120, %121, %122, %123, %124, %125, %126, %127",
-                          "%128, %129, p, 1, 1, %131, %132")
-                 : TG_D64(0), TG_D64(64)
-                 : "l"(a), "l"(b), "r"(more), "n"(int{a_mn}), "n"(int{b_mn}));
+    asm volatile(
+        TG_WGMMA("m64n256k16", "bf16.bf16", "%130", TG_LIST256, "%128, %129, p, 1, 1, %131, %132")
+        : TG_D64(0), TG_D64(64)
+        : "l"(a), "l"(b), "r"(more), "n"(int{a_mn}), "n"(int{b_mn}));
   }
 }
 
+// The same of tf32: A[64, 8] B[8, N], both K-major; the lowest 13 bits of a word are not looked at.
+template <int N>
+__device__ __forceinline__ void wgmma_tf32(float (&d)[N / 2], uint64_t a, uint64_t b,
+                                           bool accumulate) {
+  static_assert(N == 64 || N == 128 || N == 256, "a width that has its instruction here");
+  const int more = accumulate;
+  if constexpr (N == 64) {
+    asm volatile(TG_WGMMA("m64n64k8", "tf32.tf32", "%34", TG_LIST64, "%32, %33, p, 1, 1")
+                 : TG_D16(0), TG_D16(16)
+                 : "l"(a), "l"(b), "r"(more));
+  } else if constexpr (N == 128) {
+    asm volatile(TG_WGMMA("m64n128k8", "tf32.tf32", "%66", TG_LIST128, "%64, %65, p, 1, 1")
+                 : TG_D64(0)
+                 : "l"(a), "l"(b), "r"(more));
+  } else {
+    asm volatile(TG_WGMMA("m64n256k8", "tf32.tf32", "%130", TG_LIST256, "%128, %129, p, 1, 1")
+                 : TG_D64(0), TG_D64(64)
+                 : "l"(a), "l"(b), "r"(more));
+  }
+}
+
+#undef TG_LIST64
+#undef TG_LIST128
+#undef TG_LIST256
+#undef TG_SIXTY
+#undef TG_SIXTY_MORE
 #undef TG_TEN
 #undef TG_D4
 #undef TG_D16

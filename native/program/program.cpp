@@ -29,6 +29,7 @@ Program::Program(Engine& engine, std::unique_ptr<Graph> graph)
     : engine_(engine), graph_(std::move(graph)) {
   context_ = ExecContext{&engine.threads(), &error_, scratch<0>, this, {"", "", "", ""}};
   context_.operands = scratch<1>;
+  context_.tf32 = engine.tf32();
 }
 
 Status Program::make(Engine& engine, std::unique_ptr<Graph> graph, std::unique_ptr<Program>* made) {

@@ -54,7 +54,21 @@ bool is_product(const std::vector<float>& c, int m, int n, int k, float times = 
   return true;
 }
 
-// ---- ldmatrix, mma.sync, cp.async ----
+// ---- cvt, ldmatrix, mma.sync, cp.async ----
+void conversions() {
+  const auto rounds = [](float x, uint32_t bits) {
+    return round_tf32(x) == bits && round_tf32(-x) == (bits | 0x80000000u);
+  };
+  check(rounds(0.0f, 0) && rounds(1.5f, 0x3FC00000), "cvt.rna.tf32 of what tf32 has");
+  check(rounds(1 + 0x1p-11f, 0x3F802000) && rounds(1 + 3 * 0x1p-11f, 0x3F804000), "away from zero");
+  check(rounds(1 + 0x1p-11f - 0x1p-23f, 0x3F800000), "to nearest");
+  check(rounds(2 - 0x1p-20f, 0x40000000), "into the exponent");
+  check(rounds(INFINITY, 0x7F800000) && rounds(3.402823466e38f, 0x7F800000), "to infinity");
+  check(isnan(__uint_as_float(round_tf32(NAN))), "NaN");
+  check(rounds(0x1p-136f, 0x2000) && rounds(0x1p-137f, 0x2000) && rounds(0x1p-138f, 0),
+        "denormals");
+}
+
 // C[16, 8] = A[16, 16] B[16, 8]; a: 16 lines of k; b: [8][16] as columns, or [16][8] transposed.
 template <bool transposed>
 __global__ void warp_product(const uint16_t* a, const uint16_t* b, float* c) {
@@ -122,6 +136,9 @@ void warp_units() {
   for (float*& p : c) p = upload(std::vector<float>(128));
   launch(warp_product<false>, dim3(1), dim3(32), da, dc, c[0]);
   launch(warp_product<true>, dim3(1), dim3(32), da, dr, c[1]);
+  for (size_t i = 0; i < af.size(); ++i)  // the lowest 13 bits are not looked at
+    af[i] = __uint_as_float(__float_as_uint(af[i]) | static_cast<unsigned>(i * 61 % 0x2000));
+  cudaMemcpy(daf, af.data(), af.size() * sizeof(float), cudaMemcpyHostToDevice);
   launch(tf32_product, dim3(1), dim3(32), daf, dbf, c[2]);
   check(is_product(download(c[0], 128), 16, 8, 16), "cp.async, ldmatrix, mma.m16n8k16");
   check(is_product(download(c[1], 128), 16, 8, 16), "ldmatrix.trans");
@@ -214,19 +231,21 @@ void barriers() {
 }
 
 // ---- TMA ----
-CUtensorMap map_of(void* data, int columns, int rows, int planes, int box_columns, int box_rows) {
+CUtensorMap map_of(void* data, int columns, int rows, int planes, int box_columns, int box_rows,
+                   bool tf32 = false) {
   CUtensorMap map;
   const cuuint64_t dims[3] = {cuuint64_t(columns), cuuint64_t(rows), cuuint64_t(planes)};
-  const cuuint64_t strides[2] = {dims[0] * 2, dims[0] * dims[1] * 2};
+  const cuuint64_t bytes = tf32 ? 4 : 2;
+  const cuuint64_t strides[2] = {dims[0] * bytes, dims[0] * dims[1] * bytes};
   const cuuint32_t box[3] = {cuuint32_t(box_columns), cuuint32_t(box_rows), 1}, ones[3] = {1, 1, 1};
   void* encode = nullptr;
   cudaDriverEntryPointQueryResult found;
   cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &encode, 12000, cudaEnableDefault,
                                    &found);
   const CUresult result = reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(encode)(
-      &map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, data, dims, strides, box, ones,
-      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_NONE,
-      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+      &map, tf32 ? CU_TENSOR_MAP_DATA_TYPE_TFLOAT32 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, data,
+      dims, strides, box, ones, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+      CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   check(result == CUDA_SUCCESS, "a tensor map");
   return map;
 }
@@ -387,6 +406,80 @@ std::vector<float> multiply(bool wait = true) {
   return download(c, 64 * N);
 }
 
+// C[64, N] = A[64, 32] B[32, N] of tf32. A: 64 lines of 32 k; B: N.
+template <int N>
+__global__ void tf32_group_product(const __grid_constant__ CUtensorMap a,
+                                   const __grid_constant__ CUtensorMap b, float* c) {
+  unsigned char* const at = dynamic();
+  unsigned char* const bt = at + 64 * 128;
+  uint64_t* const barrier = reinterpret_cast<uint64_t*>(bt + N * 128);
+  if (threadIdx.x == 0) {
+    mbarrier_init(barrier, 1);
+    mbarrier_arrive_expect(barrier, 64 * 128 + N * 128);
+    tma_load(at, &a, barrier, 0, 0, 0);
+    tma_load(bt, &b, barrier, 0, 0, 0);
+  }
+  __syncthreads();
+  mbarrier_wait(barrier, 0);
+  float d[N / 2] = {};
+  wgmma_fence();
+  for (int k = 0; k < 4; ++k)
+    wgmma_tf32<N>(d, descriptor(at + k * 32, 8192, 1024), descriptor(bt + k * 32, 8192, 1024),
+                  k > 0);
+  wgmma_commit();
+  wgmma_wait<0>();
+  const int w = threadIdx.x / 32, l = threadIdx.x % 32;
+  for (int j = 0; j < N / 8; ++j)
+    for (int i = 0; i < 2; ++i)
+      for (int e = 0; e < 2; ++e)
+        c[(16 * w + l / 4 + 8 * i) * N + 8 * j + 2 * (l % 4) + e] = d[4 * j + 2 * i + e];
+}
+
+template <int N>
+std::vector<float> multiply_tf32() {
+  std::vector<float> a, b;
+  // What rounds to the numbers: just less than half a unit in the last place of tf32 away.
+  const auto near = [](float x, int by) {
+    return x == 0 ? x : __uint_as_float(__float_as_uint(x) + static_cast<unsigned>(by));
+  };
+  for (int i = 0; i < 64 * 32; ++i) a.push_back(near(number(i / 32, i % 32), 0xFFF));
+  for (int i = 0; i < N * 32; ++i) b.push_back(near(number(i / 32, i % 32), -0xFFF));
+  float *da = upload(a), *db = upload(b), *c = upload(std::vector<float>(64 * N));
+  launch(tf32_group_product<N>, dim3(1), dim3(128), Shared{64 * 128 + N * 128 + 8},
+         map_of(da, 32, 64, 1, 32, 64, true), map_of(db, 32, N, 1, 32, N, true), c);
+  cudaFree(da);
+  cudaFree(db);
+  return download(c, 64 * N);
+}
+
+// What the copy engine makes of float32 that it is to bring as tf32.
+__global__ void bring_line(const __grid_constant__ CUtensorMap from, float* out) {
+  unsigned char* const tile = dynamic();
+  uint64_t* const barrier = reinterpret_cast<uint64_t*>(tile + 128);
+  if (threadIdx.x == 0) {
+    mbarrier_init(barrier, 1);
+    mbarrier_arrive_expect(barrier, 128);
+    tma_load(tile, &from, barrier, 0, 0, 0);
+  }
+  __syncthreads();
+  mbarrier_wait(barrier, 0);
+  out[threadIdx.x] = reinterpret_cast<float*>(tile)[threadIdx.x];
+}
+void rounding() {
+  std::vector<float> line(32);
+  line[0] = 1 + 0x1p-11f;      // ties go to even: 1
+  line[1] = 1 + 3 * 0x1p-11f;  // 1 + 2⁻⁹
+  line[2] = -1 - 0x1p-11f - 0x1p-23f;
+  line[3] = INFINITY;
+  line[4] = NAN;
+  float *from = upload(line), *to = upload(line);
+  launch(bring_line, dim3(1), dim3(32), Shared{128 + 8}, map_of(from, 32, 1, 1, 32, 1, true), to);
+  cudaFree(from);
+  const std::vector<float> got = download(to, 32);
+  check(got[0] == 1 && got[1] == 1 + 0x1p-9f && got[2] == -1 - 0x1p-10f, "a copy rounds to tf32");
+  check(got[3] == INFINITY && isnan(got[4]), "but not what is not finite");
+}
+
 __global__ void without_fence() {
   float d[4] = {};
   const uint64_t operand = descriptor(dynamic(), 0, 1024);
@@ -415,6 +508,8 @@ void warpgroups() {
     check(is_product(multiply<256, true, true>(), 64, 256, 64, 2), "wgmma: A and B MN-major");
   }
   options().seed = 0;
+  check(is_product(multiply_tf32<64>(), 64, 64, 32), "wgmma of tf32");
+  check(is_product(multiply_tf32<256>(), 64, 256, 32), "wgmma of tf32, 256 columns");
   int poison = 0;
   for (float x : multiply<64, false, false>(false)) poison += x != x;
   check(poison == 64 * 64, "accumulators are not there before the wait");
@@ -447,10 +542,12 @@ void deaths() {
 
 int main() {
   deaths();
+  conversions();
   warp_units();
   barriers();
   boxes();
   clusters();
   warpgroups();
+  rounding();
   return tg::test::summary();
 }

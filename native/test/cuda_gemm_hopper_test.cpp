@@ -1,7 +1,7 @@
-// Tests of native/cuda/gemm_hopper.cu and gemm_split.cu against sums in double, on the emulated
-// device or, compiled by nvcc, on a real one: every tile, all transposes, ragged edges, clusters,
-// split k, batches, epilogues, memory around C, special values, equal bits, and how exact float32
-// is.
+// Tests of native/cuda/gemm_hopper.cu, gemm_hopper_tf32.cu and gemm_split.cu against sums in
+// double, on the emulated device or, compiled by nvcc, on a real one: every tile, all transposes,
+// ragged edges, clusters, split k, batches, epilogues, memory around C, special values, equal bits,
+// and how exact float32 is.
 #include <cuda_runtime.h>
 #include <math.h>
 #include <stdarg.h>
@@ -15,6 +15,7 @@
 #include "../core/bfloat16.h"
 #include "../cuda/device.h"
 #include "../cuda/gemm.h"
+#include "../cuda/gemm_hopper_tf32.h"
 #include "../cuda/gemm_split.h"
 
 namespace tg::cuda {
@@ -57,6 +58,13 @@ float normal() {
 
 float from_bits(uint16_t bits) { return to_float(BFloat16{bits}); }
 uint16_t to_bits(float x) { return to_bfloat16(x).bits; }
+
+// Rounded to 11 significant bits as the copy engine does: ties to even.
+float rounded_to_tf32(float x) {
+  int exponent;
+  const float fraction = frexpf(x, &exponent);
+  return isfinite(x) ? ldexpf(nearbyintf(ldexpf(fraction, 11)), exponent - 11) : x;
+}
 
 // Elements of one dtype on the host, with a copy on the device.
 struct Elements {
@@ -126,20 +134,18 @@ struct Machine {
     cudaStreamDestroy(device.stream);
   }
 
-  // Runs the call, float32 in planes even where that does not pay; false and a message if it fails.
+  // Runs the call, float32 even where that does not pay; false and a message if it fails.
   bool run(GemmCall call, int multiprocessors) {
     device.multiprocessors = multiprocessors;
-    const bool planes = call.in == DType::float32;
-    if (!planes && !gemm_hopper_takes(device, call)) {
+    if (call.in == DType::bfloat16 && !gemm_hopper_takes(device, call)) {
       error.set(Status::device, "not taken");
       return false;
     }
-    const size_t bytes =
-        planes ? gemm_split_scratch_bytes(device, call) : gemm_hopper_scratch_bytes(device, call);
+    const size_t bytes = gemm_hopper_scratch_bytes(device, call);
     void* scratch = nullptr;
     if (bytes && cudaMalloc(&scratch, bytes) != cudaSuccess) exit(3);
     call.scratch = scratch;
-    bool fine = (planes ? gemm_split(&ctx, call) : gemm_hopper(&ctx, call)) == Status::ok;
+    bool fine = gemm_hopper(&ctx, call) == Status::ok;
     const cudaError_t code = cudaStreamSynchronize(device.stream);
     if (fine && code != cudaSuccess) {
       error.set(Status::device, "%s", cudaGetErrorString(code));
@@ -164,6 +170,8 @@ struct Case {
   Op activation = op_relu;
   int64_t gap = 0;    // elements between C's rows
   int64_t shift = 0;  // of C's begin, in elements
+  bool tf32 = false;
+  int64_t ragged = 0;  // added to the distances of the operands' lines
 };
 
 double activate(Op op, double x) {
@@ -193,10 +201,10 @@ struct Placed {
 };
 Placed place(const Case& c, int64_t lines, bool mn, bool is_b) {
   const int64_t inner = mn ? lines : c.k, other = mn ? c.k : lines;
-  int64_t pitch = up(inner), matrix;
+  int64_t pitch = up(inner) + c.ragged, matrix;
   Placed p = {};
   if (c.stack == Case::heads) {
-    matrix = up(inner);
+    matrix = pitch;
     pitch = matrix * c.batch;
     p.batch = matrix;
     p.outer = pitch * other;
@@ -208,22 +216,22 @@ Placed place(const Case& c, int64_t lines, bool mn, bool is_b) {
   }
   p.line = mn ? 1 : pitch;
   p.step = mn ? pitch : 1;
-  p.count = up(inner) * other * c.batch * c.outer;
+  p.count = (up(inner) + c.ragged) * other * c.batch * c.outer;
   return p;
 }
 
 std::string name_of(const Case& c) {
   char text[300];
-  snprintf(
-      text, sizeof text,
-      "[%lld, %lld, %lld] %c%c %s->%s x%lld x%lld stack %d on %d: alpha %g%s%s%s%s gap %lld shift "
-      "%lld",
-      static_cast<long long>(c.m), static_cast<long long>(c.n), static_cast<long long>(c.k),
-      c.ta ? 'T' : 'N', c.tb ? 'T' : 'N', name_of(c.in), name_of(c.out),
-      static_cast<long long>(c.batch), static_cast<long long>(c.outer), c.stack, c.multiprocessors,
-      c.alpha, c.bias ? " bias" : "", c.residual ? " residual" : "",
-      c.accumulate ? " accumulate" : "", c.activated ? name_of(c.activation) : "",
-      static_cast<long long>(c.gap), static_cast<long long>(c.shift));
+  snprintf(text, sizeof text,
+           "[%lld, %lld, %lld] %c%c %s->%s%s x%lld x%lld stack %d on %d: alpha %g%s%s%s%s gap %lld "
+           "shift %lld ragged %lld",
+           static_cast<long long>(c.m), static_cast<long long>(c.n), static_cast<long long>(c.k),
+           c.ta ? 'T' : 'N', c.tb ? 'T' : 'N', name_of(c.in), name_of(c.out),
+           c.tf32 ? " in tf32" : "", static_cast<long long>(c.batch),
+           static_cast<long long>(c.outer), c.stack, c.multiprocessors, c.alpha,
+           c.bias ? " bias" : "", c.residual ? " residual" : "", c.accumulate ? " accumulate" : "",
+           c.activated ? name_of(c.activation) : "", static_cast<long long>(c.gap),
+           static_cast<long long>(c.shift), static_cast<long long>(c.ragged));
   return text;
 }
 
@@ -234,7 +242,7 @@ void test(Machine& machine, const Case& c) {
   Elements result(c.out, c.shift + products * matrix + 64), residual(c.out, result.values.size());
   GemmCall call = {};
   call.m = c.m, call.n = c.n, call.k = c.k, call.batch = c.batch, call.outer = c.outer;
-  call.in = c.in, call.out = c.out;
+  call.in = c.in, call.out = c.out, call.tf32 = c.tf32;
   call.a = a.upload(), call.a_row = pa.line, call.a_column = pa.step;
   call.a_batch = pa.batch, call.a_outer = pa.outer;
   call.b = b.upload(), call.b_row = pb.step, call.b_column = pb.line;
@@ -256,6 +264,9 @@ void test(Machine& machine, const Case& c) {
   if (c.variant && strcmp(machine.ctx.trace.variant, c.variant) != 0)
     check(false, "%s: %s ran instead of %s", name.c_str(), machine.ctx.trace.variant, c.variant);
   const std::vector<float> got = result.download();
+  if (c.tf32)
+    for (Elements* e : {&a, &b})
+      for (float& x : e->values) x = rounded_to_tf32(x);
 
   double worst = 0;
   int64_t place_of_worst = 0, touched = 0;
@@ -373,6 +384,46 @@ void planes(Machine& machine) {
   test(machine, split);
 }
 
+// float32 in tf32: read as it lies, and written anew where it does not lie along k, or the copy
+// engine cannot read it.
+void tf32(Machine& machine) {
+  constexpr int64_t kSizes[][3] = {{128, 256, 64},  {1, 1, 1},       {5, 300, 33},  {260, 130, 72},
+                                   {300, 200, 136}, {257, 256, 129}, {72, 8, 1000}, {385, 257, 65}};
+  for (const auto& s : kSizes)
+    for (int t = 0; t < 4; ++t)
+      for (int64_t ragged : {0, 3}) {
+        Case c = {s[0], s[1], s[2]};
+        c.ta = t & 1, c.tb = t & 2;
+        c.in = c.out = DType::float32, c.tf32 = true, c.ragged = ragged;
+        c.bias = t & 1, c.gap = t;
+        test(machine, c);
+      }
+  const auto expect = [&](int64_t m, int64_t n, int64_t k, int multiprocessors,
+                          const char* variant) {
+    for (int t = 0; t < 4; ++t) {
+      Case c = {m, n, k};
+      c.ta = t & 1, c.tb = t & 2;
+      c.in = c.out = DType::float32, c.tf32 = true;
+      c.multiprocessors = multiprocessors, c.variant = variant;
+      test(machine, c);
+    }
+  };
+  expect(256, 512, 96, 2, "wgmma tf32 128x256");
+  expect(256, 128, 96, 2, "wgmma tf32 128x128");
+  expect(48, 256, 96, 2, "wgmma tf32 64x128");
+  expect(64, 128, 4096, 8, "wgmma tf32 64x128 split");
+  expect(128, 128, 4120, 8, "wgmma tf32 128x128 split");
+  for (int t = 0; t < 4; ++t)
+    for (auto stack : {Case::dense, Case::shared, Case::heads})
+      for (int64_t ragged : {0, 1}) {
+        Case c = {136, 72, 80};
+        c.ta = t & 1, c.tb = t & 2;
+        c.in = c.out = DType::float32, c.tf32 = true, c.ragged = ragged;
+        c.batch = 3, c.outer = 2, c.stack = stack;
+        test(machine, c);
+      }
+}
+
 void epilogues(Machine& machine) {
   for (DType out : {DType::bfloat16, DType::float32})
     for (int64_t n : {136, 133})
@@ -380,6 +431,7 @@ void epilogues(Machine& machine) {
         const int multiprocessors = k > 1000 ? 16 : 2;
         Case c = {70, n, k};
         c.out = out, c.multiprocessors = multiprocessors;
+        if (out == DType::float32 && n % 2) c.in = out, c.tf32 = true;
         c.bias = true;
         test(machine, c);
         for (Op op : {op_relu, op_sigmoid, op_tanh, op_silu, op_geluErf, op_geluTanh}) {
@@ -404,17 +456,20 @@ void epilogues(Machine& machine) {
 // What is not finite, in the places where a sum of products has it.
 void special_values(Machine& machine) {
   constexpr int64_t kSize = 256;
-  for (DType in : {DType::bfloat16, DType::float32}) {
+  for (int kind = 0; kind < 3; ++kind) {
+    const DType in = kind == 0 ? DType::bfloat16 : DType::float32;
     Elements a(in, kSize * kSize), b(in, kSize * kSize), c(DType::float32, kSize * kSize, false);
     const float big = 3.4e38f;
     a.values[3 * kSize + 7] = INFINITY;
     a.values[5 * kSize + 9] = NAN;
     a.values[8 * kSize + 1] = a.rounded(big);
     b.values[20 * kSize + 11] = -INFINITY;
+    b.values[1 * kSize + 11] = 0.5f;  // big times it stays finite, as it does in the sums below
     for (int64_t j = 0; j < kSize; ++j)
       b.values[7 * kSize + j] = j % 3 == 0 ? 0 : j % 3 == 1 ? 1 : -2;
     GemmCall call = {};
     call.m = call.n = call.k = kSize, call.batch = 1, call.in = in, call.out = DType::float32;
+    call.tf32 = kind == 2;
     call.a = a.upload(), call.a_row = kSize, call.a_column = 1;
     call.b = b.upload(), call.b_row = kSize, call.b_column = 1;
     call.c = c.upload(), call.c_row = kSize;
@@ -433,17 +488,20 @@ void special_values(Machine& machine) {
         if (isnan(expected) ? !isnan(x) : isinf(expected) && x != expected) ++wrong;
         if (isfinite(expected) && fabsf(expected) < 1e38f && !isfinite(x)) ++wrong;
       }
-    check(wrong == 0, "special values, %s: %d elements are of another kind", name_of(in), wrong);
+    check(wrong == 0, "special values, %s%s: %d elements are of another kind", name_of(in),
+          call.tf32 ? " in tf32" : "", wrong);
   }
 }
 
 // The same bits in every run.
 void repeats(Machine& machine) {
-  for (DType in : {DType::bfloat16, DType::float32}) {
+  for (int kind = 0; kind < 3; ++kind) {
+    const DType in = kind == 0 ? DType::bfloat16 : DType::float32;
     const int64_t m = 200, n = 264, k = 3000;
     Elements a(in, m * k), b(in, n * k), c(DType::float32, m * n, false);
     GemmCall call = {};
     call.m = m, call.n = n, call.k = k, call.batch = 1, call.in = in, call.out = DType::float32;
+    call.tf32 = kind == 2;
     call.a = a.upload(), call.a_row = k, call.a_column = 1;
     call.b = b.upload(), call.b_row = 1, call.b_column = k;
     call.c = c.upload(), call.c_row = n;
@@ -453,7 +511,7 @@ void repeats(Machine& machine) {
       const std::vector<float> got = c.download();
       if (i == 0) first = got;
       check(memcmp(got.data(), first.data(), got.size() * sizeof(float)) == 0,
-            "%s differs in run %d", name_of(in), i);
+            "%s%s differs in run %d", name_of(in), call.tf32 ? " in tf32" : "", i);
     }
   }
 }
@@ -533,6 +591,21 @@ void refusals(Machine& machine) {
         "large float32 products are refused");
   check(!large(256, 256, 256) && !large(32, 4096, 4096) && !large(4096, 4096, 16),
         "small or skinny float32 products are taken");
+  // In tf32 where it is faster than by warps, with what has to be written anew.
+  call.tf32 = true;
+  const auto transposed = [&](int64_t m, int64_t n, int64_t k) {
+    GemmCall c = call;
+    c.m = m, c.n = n, c.k = k, c.b_row = c.b_column = 1, c.a_row = c.b_column = k, c.c_row = n;
+    return takes(c);
+  };
+  check(large(4096, 4096, 4096) && large(1024, 1024, 1024) && transposed(256, 256, 1024),
+        "large products in tf32 are refused");
+  check(!large(4096, 4096, 16) && !large(16, 256, 256), "products in tf32 that are all copies");
+  GemmCall endless = call;
+  endless.m = endless.n = endless.k = int64_t{1} << 20;
+  endless.a_row = endless.a_column = endless.b_row = endless.b_column = 0;
+  check(!takes(endless), "scratch of terabytes");
+  call.tf32 = false;
   call.in = call.out = DType::bfloat16;
   refused("float64", [](GemmCall& c) { c.in = c.out = DType::float64; });
   machine.device.capability = 80;
@@ -548,6 +621,7 @@ void refusals(Machine& machine) {
   X(tiles)             \
   X(stacks)            \
   X(planes)            \
+  X(tf32)              \
   X(epilogues)         \
   X(special_values)    \
   X(repeats)           \

@@ -84,6 +84,12 @@ double get(const char* from, DType dtype, int64_t i) {
   memcpy(&value, &wide, sizeof value);
   return value;
 }
+// Rounded to 11 significant bits, ties away from zero.
+double rounded_to_tf32(double x) {
+  int exponent;
+  const double fraction = frexp(x, &exponent);
+  return ldexp(round(ldexp(fraction, 11)), exponent - 11);
+}
 // Values are multiples of 1/64 below 2: every dtype has them.
 void put(char* to, DType dtype, int64_t i, double value) {
   const float single = static_cast<float>(value);
@@ -97,6 +103,10 @@ void put(char* to, DType dtype, int64_t i, double value) {
     reinterpret_cast<uint16_t*>(to)[i] = static_cast<uint16_t>(bits >> 16);
 }
 double some_value() { return static_cast<double>(below(255) - 127) / 64; }
+// What tf32 has to round.
+double some_long_value() {
+  return some_value() + static_cast<double>(below(8191) - 4095) * 0x1p-18;
+}
 
 // An operand [outer, batch, rows, columns]: its strides, the elements it spans, its first one.
 struct Layout {
@@ -177,11 +187,11 @@ void fill(char* to, DType dtype, int64_t count) {
 }
 
 void test(const char* name, Function function, ScratchBytes scratch_bytes, DType in, DType out,
-          int64_t m, int64_t n, int64_t k, int64_t batch, int64_t outer) {
+          int64_t m, int64_t n, int64_t k, int64_t batch, int64_t outer, bool tf32 = false) {
   const bool aligned = one_in(2), at_end = !aligned && one_in(2);
   GemmCall call = {};
   call.m = m, call.n = n, call.k = k, call.batch = batch, call.outer = outer;
-  call.in = in, call.out = out;
+  call.in = in, call.out = out, call.tf32 = tf32;
   const int64_t kk = k > 0 ? k : 1;
   const Layout a = lay_out(m, kk, batch, outer, false, aligned);
   const Layout b = lay_out(kk, n, batch, outer, false, aligned);
@@ -192,6 +202,14 @@ void test(const char* name, Function function, ScratchBytes scratch_bytes, DType
   fill(data_a, in, a.span);
   fill(data_b, in, b.span);
   fill(data_c, out, c.span);
+  if (tf32) {
+    for (int64_t i = 0; i < a.span; ++i) put(data_a, in, i, some_long_value());
+    for (int64_t i = 0; i < b.span; ++i) put(data_b, in, i, some_long_value());
+  }
+  const auto factor = [&](const char* from, int64_t i) {
+    const double x = get(from, in, i);
+    return tf32 ? rounded_to_tf32(x) : x;
+  };
   call.a = data_a + a.first * static_cast<int64_t>(size_of(in));
   call.b = data_b + b.first * static_cast<int64_t>(size_of(in));
   call.c = data_c;
@@ -258,7 +276,7 @@ void test(const char* name, Function function, ScratchBytes scratch_bytes, DType
         const int64_t ic = z / batch * c.outer + z % batch * c.batch + i * c.row + j;
         double sum = 0, size = 0;
         for (int64_t l = 0; l < k; ++l) {
-          const double term = get(data_a, in, ia + l * a.column) * get(data_b, in, ib + l * b.row);
+          const double term = factor(data_a, ia + l * a.column) * factor(data_b, ib + l * b.row);
           sum += term;
           size += fabs(term);
         }
@@ -302,6 +320,10 @@ void mma(int64_t m, int64_t n, int64_t k, int64_t batch = 1, int64_t outer = 1) 
   test("mma", tg::cuda::gemm_mma, tg::cuda::gemm_mma_scratch_bytes, DType::bfloat16,
        one_in(3) ? DType::float32 : DType::bfloat16, m, n, k, batch, outer);
 }
+void mma_tf32(int64_t m, int64_t n, int64_t k, int64_t batch = 1, int64_t outer = 1) {
+  test("mma", tg::cuda::gemm_mma, tg::cuda::gemm_mma_scratch_bytes, DType::float32, DType::float32,
+       m, n, k, batch, outer, true);
+}
 void skinny(DType dtype, int64_t m, int64_t n, int64_t k, int64_t batch = 1, int64_t outer = 1) {
   const bool widens = dtype == DType::bfloat16 && one_in(3);
   test("skinny", tg::cuda::gemm_skinny, tg::cuda::gemm_skinny_scratch_bytes, dtype,
@@ -329,6 +351,7 @@ void random_cases(int64_t thinning) {
       mma(m, n, k, batch, outer);
     else
       simt(dtype, m, n, k, batch, outer);
+    if (dtype == DType::float32) mma_tf32(m, n, k, batch, outer);
     const int64_t long_k = one_in(3) ? 1000 + below(3000) : k;
     if (one_in(2))
       skinny(dtype, thin, wide, long_k, batch, outer);
@@ -341,14 +364,17 @@ void random_cases(int64_t thinning) {
   if (thinning > 1) return;
   simt(DType::float32, 9, 9, 2, 33000, 2);
   mma(9, 9, 2, 33000, 2);
+  mma_tf32(9, 9, 2, 33000, 2);
 }
 
 // 0 * Inf and NaN reach C, and nothing else does.
 void special_values() {
-  for (const bool bf16 : {false, true}) {
+  enum { simt, bf16, tf32 };
+  for (const auto kind : {simt, bf16, tf32}) {
     run->device.multiprocessors = 132;
-    const DType dtype = bf16 ? DType::bfloat16 : DType::float32;
+    const DType dtype = kind == bf16 ? DType::bfloat16 : DType::float32;
     GemmCall call = {};
+    call.tf32 = kind == tf32;
     call.m = 20, call.n = 33, call.k = 37, call.batch = 1;
     call.in = call.out = dtype;
     char* const a = memory_a->place(20 * 37, dtype, true);
@@ -359,7 +385,8 @@ void special_values() {
     for (int64_t i = 0; i < 20 * 33; ++i) put(c, dtype, i, NAN);  // beta is 0: not read
     call.a = a, call.b = b, call.c = c;
     call.a_row = 37, call.a_column = 1, call.b_row = 33, call.b_column = 1, call.c_row = 33;
-    bool right = (bf16 ? tg::cuda::gemm_mma : tg::cuda::gemm_simt)(&run->ctx, call) == Status::ok &&
+    const auto gemm = kind == simt ? tg::cuda::gemm_simt : tg::cuda::gemm_mma;
+    bool right = gemm(&run->ctx, call) == Status::ok &&
                  cudaStreamSynchronize(run->device.stream) == cudaSuccess;
     for (int64_t i = 0; i < 20 && right; ++i)
       for (int64_t j = 0; j < 33; ++j) {
@@ -367,17 +394,20 @@ void special_values() {
         right = right && (j == 5 ? (i == 3 ? isnan(x) : x == INFINITY) : x == (i == 3 ? 0 : 37));
       }
     right ? ++passed : ++failures;
-    if (!right) printf("FAILED: special values, %s\n", name_of(dtype));
+    if (!right)
+      printf("FAILED: special values, %s%s\n", name_of(dtype), call.tf32 ? " in tf32" : "");
   }
 }
 
 // Every kernel and both ways of summing must have had a turn.
 void coverage() {
-  const char* const kernels[] = {"simt: gemm 128x128",      "simt: gemm 64x64",
-                                 "simt: gemm 64x64, split", "simt: gemm 32x32",
-                                 "simt: gemm 32x32, split", "mma: bf16 gemm 128x128",
-                                 "mma: bf16 gemm 64x64",    "mma: bf16 gemm 64x64, split",
-                                 "skinny: skinny gemm",     "skinny: skinny gemm, split"};
+  const char* const kernels[] = {"simt: gemm 128x128",          "simt: gemm 64x64",
+                                 "simt: gemm 64x64, split",     "simt: gemm 32x32",
+                                 "simt: gemm 32x32, split",     "mma: bf16 gemm 128x128",
+                                 "mma: bf16 gemm 64x64",        "mma: bf16 gemm 64x64, split",
+                                 "mma: tf32 gemm 128x128",      "mma: tf32 gemm 64x64",
+                                 "mma: tf32 gemm 64x64, split", "skinny: skinny gemm",
+                                 "skinny: skinny gemm, split"};
   for (const char* kernel : kernels) {
     const bool ran = seen.count(kernel) > 0;
     ran ? ++passed : ++failures;

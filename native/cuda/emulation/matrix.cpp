@@ -140,47 +140,55 @@ struct Descriptor {
     swizzle = modes[bits >> 62];
   }
 
-  // Where element k of line (column) mn is. The canonical layouts, in bytes: rows of `span` bytes,
-  // 8 of them to a group.
-  uint32_t address(int mn, int k, bool mn_major) const {
-    const int span = 16 << swizzle;
+  // Where element k of line (column) mn is, of `size` bytes. The canonical layouts, in bytes: rows
+  // of `span` bytes, 8 of them to a group.
+  uint32_t address(int mn, int k, bool mn_major, int size) const {
+    const int span = 16 << swizzle, per = 16 / size;
     int offset;
     if (swizzle == CU_TENSOR_MAP_SWIZZLE_NONE)
-      offset = mn_major ? mn % 8 * 2 + mn / 8 * int(stride) + k % 8 * 16 + k / 8 * int(leading)
-                        : mn % 8 * 16 + mn / 8 * int(stride) + k % 8 * 2 + k / 8 * int(leading);
+      offset = mn_major
+                   ? mn % per * size + mn / per * int(stride) + k % 8 * 16 + k / 8 * int(leading)
+                   : mn % 8 * 16 + mn / 8 * int(stride) + k % per * size + k / per * int(leading);
     else if (mn_major)
-      offset = mn * 2 % span + mn * 2 / span * int(leading) + k % 8 * span + k / 8 * int(stride);
+      offset =
+          mn * size % span + mn * size / span * int(leading) + k % 8 * span + k / 8 * int(stride);
     else
-      offset = mn % 8 * span + mn / 8 * int(stride) + k * 2;
+      offset = mn % 8 * span + mn / 8 * int(stride) + k * size;
     return static_cast<uint32_t>(swizzled(start + static_cast<uint32_t>(offset), swizzle));
   }
 };
 
-// The operand's values: [16][n], as it is in shared memory now. Eight neighbours lie together.
+// The operand's values: [16][n] of bfloat16 or [8][n] of tf32, as it is in shared memory now. The
+// neighbours in 16 bytes lie together.
+template <class T>
 void fetch(const Block& block, uint64_t bits, int n, bool mn_major, float* to) {
+  constexpr int size = sizeof(T), per = 16 / size;
   const Descriptor descriptor(bits);
-  for (int k = 0; k < 16; k += mn_major ? 1 : 8)
-    for (int i = 0; i < n; i += mn_major ? 8 : 1) {
-      uint16_t values[8];
-      memcpy(values, at_address(block, descriptor.address(i, k, mn_major), 16, "wgmma"), 16);
-      for (int e = 0; e < 8; ++e)
-        to[mn_major ? k * n + i + e : (k + e) * n + i] = from_bf16(values[e]);
+  for (int k = 0; k < 2 * per; k += mn_major ? 1 : per)
+    for (int i = 0; i < n; i += mn_major ? per : 1) {
+      T values[per];
+      memcpy(values, at_address(block, descriptor.address(i, k, mn_major, size), 16, "wgmma"), 16);
+      for (int e = 0; e < per; ++e)
+        to[mn_major ? k * n + i + e : (k + e) * n + i] =
+            size == 2 ? from_bf16(values[e]) : from_tf32(values[e]);
     }
 }
 
-// D[64, n] (+)= A[64, 16] B[16, n]; D as the threads hold it.
+// D[64, n] (+)= A[64, 16] B[16, n], of tf32 half as many terms; D as the threads hold it.
 void execute(const Block& block, const Wgmma& w, Accumulators& accumulators) {
   float a[16 * 64], b[16 * 256], terms[16 * 256];
-  fetch(block, w.a, 64, w.a_mn, a);
-  fetch(block, w.b, w.n, w.b_mn, b);
+  const auto fetched = w.tf32 ? fetch<uint32_t> : fetch<uint16_t>;
+  fetched(block, w.a, 64, w.a_mn, a);
+  fetched(block, w.b, w.n, w.b_mn, b);
+  const int depth = w.tf32 ? 8 : 16;
   for (int m = 0; m < 64; ++m) {
-    for (int k = 0; k < 16; ++k)
+    for (int k = 0; k < depth; ++k)
       for (int n = 0; n < w.n; ++n) terms[k * w.n + n] = a[k * 64 + m] * b[k * w.n + n];
     for (int n = 0; n < w.n; ++n) {
       const int thread = m / 16 * 32 + m % 8 * 4 + n % 8 / 2;
       const int which = n / 8 * 4 + m / 8 % 2 * 2 + n % 2;
       float& d = accumulators.values[static_cast<size_t>(thread * accumulators.count + which)];
-      d = cut_sum(w.accumulate ? d : 0.0f, terms + n, 16, w.n);
+      d = cut_sum(w.accumulate ? d : 0.0f, terms + n, depth, w.n);
     }
   }
 }
@@ -230,10 +238,10 @@ const char kFence = 0, kCommit = 0, kWait = 0;
 
 }  // namespace
 
-void wgmma(const void* operation, float* d, uint64_t a, uint64_t b, int n, bool a_mn, bool b_mn,
-           bool accumulate) {
+void wgmma(const void* operation, float* d, uint64_t a, uint64_t b, int n, bool tf32, bool a_mn,
+           bool b_mn, bool accumulate) {
   need(90, "wgmma");
-  WgmmaThread own = {d, {a, b, n, a_mn, b_mn, accumulate, 0}};
+  WgmmaThread own = {d, {a, b, n, tf32, a_mn, b_mn, accumulate, 0}};
   Warpgroup& group = warpgroup();
   meet_in_warpgroup("wgmma.mma_async", operation, own, [&group](WgmmaThread** all) {
     need_all(all, kGroup, "wgmma.mma_async");

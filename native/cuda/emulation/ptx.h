@@ -27,12 +27,12 @@ void tma_store_wait(int pending);
 void wgmma_fence();
 void wgmma_commit();
 void wgmma_wait(int pending);
-void wgmma(const void* operation, float* d, uint64_t a, uint64_t b, int n, bool a_mn, bool b_mn,
-           bool accumulate);
+void wgmma(const void* operation, float* d, uint64_t a, uint64_t b, int n, bool tf32, bool a_mn,
+           bool b_mn, bool accumulate);
 void check_map(const CUtensorMap* map);
 
 // One address for each wgmma that differs from others in more than its operands.
-template <int n, bool a_mn, bool b_mn>
+template <int n, bool tf32, bool a_mn, bool b_mn>
 inline const char kWgmma = 0;
 
 }  // namespace tg::emulation
@@ -50,6 +50,12 @@ inline uint32_t pack_bf16(float low, float high) {
     return x != x ? 0x7FFF : (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
   };
   return round(high) << 16 | round(low);
+}
+
+// To nearest, ties away from zero, by an addition to the bits that carries into the exponent.
+inline uint32_t round_tf32(float x) {
+  const uint32_t bits = __float_as_uint(x);
+  return (fabsf(x) < INFINITY ? bits + 0x1000 : bits) & 0xFFFFE000u;
 }
 
 template <int size>
@@ -144,7 +150,14 @@ void wgmma_wait() {
 template <int N, bool a_mn, bool b_mn>
 void wgmma_bf16(float (&d)[N / 2], uint64_t a, uint64_t b, bool accumulate) {
   static_assert(N % 8 == 0 && N >= 8 && N <= 256, "a width that has its instruction");
-  emulation::wgmma(&emulation::kWgmma<N, a_mn, b_mn>, d, a, b, N, a_mn, b_mn, accumulate);
+  emulation::wgmma(&emulation::kWgmma<N, false, a_mn, b_mn>, d, a, b, N, false, a_mn, b_mn,
+                   accumulate);
+}
+template <int N>
+void wgmma_tf32(float (&d)[N / 2], uint64_t a, uint64_t b, bool accumulate) {
+  static_assert(N % 8 == 0 && N >= 8 && N <= 256, "a width that has its instruction");
+  emulation::wgmma(&emulation::kWgmma<N, true, false, false>, d, a, b, N, true, false, false,
+                   accumulate);
 }
 
 }  // namespace tg::cuda

@@ -29,6 +29,20 @@ int element_bytes(CUtensorMapDataType type) {
   }
 }
 
+bool is_tf32(CUtensorMapDataType type) {
+  return type == CU_TENSOR_MAP_DATA_TYPE_TFLOAT32 || type == CU_TENSOR_MAP_DATA_TYPE_TFLOAT32_FTZ;
+}
+// As the engine rounds float32 that it is told to bring as tf32: to nearest, ties to even.
+void round_to_tf32(void* at, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 4) {
+    uint32_t x;
+    memcpy(&x, static_cast<char*>(at) + i, 4);
+    if ((x & 0x7F800000u) != 0x7F800000u) x += 0xFFF + (x >> 13 & 1);
+    x &= 0xFFFFE000u;
+    memcpy(static_cast<char*>(at) + i, &x, 4);
+  }
+}
+
 bool is_float(CUtensorMapDataType type) { return type >= CU_TENSOR_MAP_DATA_TYPE_FLOAT16; }
 
 // Calls visit(global, shared, bytes) for the parts of the box: pieces of 16 bytes, or single
@@ -92,6 +106,7 @@ void load_box(const TensorMap& map, const int* at, unsigned char* shared) {
                  memcpy(target, reinterpret_cast<const void*>(global), bytes);
                else
                  memset(target, map.nan_fill ? 0xFF : 0, bytes);
+               if (map.tf32) round_to_tf32(target, bytes);
              });
 }
 
@@ -141,6 +156,7 @@ CUresult cuTensorMapEncodeTiled(CUtensorMap* map, CUtensorMapDataType type, cuui
   m.rank = static_cast<uint8_t>(rank);
   m.element = static_cast<uint8_t>(element);
   m.swizzle = static_cast<uint8_t>(swizzle);
+  m.tf32 = is_tf32(type);
   m.nan_fill = fill != CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE;
   m.magic = kMagic;
   for (cuuint32_t d = 0; d < 5; ++d) {

@@ -13,7 +13,7 @@ struct TensorMap {
   uint64_t dims[5];     // elements; those beyond the rank are 1
   uint64_t strides[5];  // bytes
   uint16_t box[5];
-  uint8_t rank, element, swizzle, nan_fill;
+  uint8_t rank, element, swizzle, nan_fill, tf32;
   uint32_t magic;
 
   size_t box_bytes() const;

@@ -60,7 +60,7 @@ struct Accumulators {
 struct Wgmma {
   uint64_t a, b;
   int n;
-  bool a_mn, b_mn, accumulate;
+  bool tf32, a_mn, b_mn, accumulate;
   size_t accumulators;
 };
 struct Warpgroup {

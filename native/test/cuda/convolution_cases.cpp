@@ -1,4 +1,7 @@
 // Convolution and its adjoints.
+#include <math.h>
+#include <string.h>
+
 #include "cases.h"
 
 namespace tg::test {
@@ -34,6 +37,8 @@ void convolve(Harness& h, DType dtype, Layout layout, const Geometry& s) {
   const auto sum_of = [&](int64_t terms) {
     const Tolerance one = ulps(1, dtype);
     const double unit = one.relative, n = static_cast<double>(terms);
+    // Factors rounded to tf32: errors of terms, of up to 2⁻¹⁰, mostly cancel.
+    if (h.cuda.tf32) return Tolerance{0, 0x1p-9 * sqrt(n + 1)};
     return Tolerance{(1 + n / 16) * unit, (4 + n) * unit};
   };
   const Shape w_shape = shape_of({s.groups * s.outputs, s.channels, s.kernel[0], s.kernel[1]});
@@ -98,6 +103,19 @@ void convolution_cases(Harness& h) {
   };
   for (const Geometry& s : geometries)
     for (const DType dtype : kTypes) convolve(h, dtype, Layout::contiguous, s);
+
+  h.cuda.tf32 = true;
+  for (const Geometry& s : geometries) convolve(h, DType::float32, Layout::contiguous, s);
+  for (int i = 0; i < 30; ++i) convolve(h, DType::float32, kLayouts[i % 3], random_geometry(h, 40));
+  for (const int64_t kernel : {1, 3}) {
+    const int64_t size = 15 + kernel;
+    Value x = h.random(DType::float32, shape_of({2, 30, size, size}));
+    Value w = h.random(DType::float32, shape_of({20, 30, kernel, kernel}));
+    if (h.compare(op_convolve2d, {&x, &w}, {1, 1, 0, 0, 1, 1, 1}, {0, 0x1p-5}))
+      h.check(strstr(h.cuda.trace.variant, "tf32"), "convolution in tf32: %s ran",
+              h.cuda.trace.variant);
+  }
+  h.cuda.tf32 = false;
 }
 
 }  // namespace tg::test

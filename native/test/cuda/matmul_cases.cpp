@@ -1,4 +1,7 @@
-// matmul and linear: vectors, batches that broadcast, any strides, empty sides.
+// matmul and linear: vectors, batches that broadcast, any strides, empty sides, tf32.
+#include <math.h>
+#include <string.h>
+
 #include "cases.h"
 
 namespace tg::test {
@@ -60,6 +63,25 @@ void chain(Harness& h, DType dtype, Op activation, bool in_place, bool wants_pro
   h.compare_memory(name_of(activation), {&a, &b, &product, &other, &result}, tolerance, run);
 }
 
+// With factors rounded to tf32 where the context allows it, and no less exact than that.
+void in_tf32(Harness& h) {
+  h.cuda.tf32 = true;
+  for (int i = 0; i < 12; ++i) {
+    const int64_t m = h.pick(9, 140), n = h.pick(9, 140), k = h.pick(1, 140);
+    Value a = h.random(DType::float32, shape_of({m, k})),
+          b = h.random(DType::float32, shape_of({k, n}));
+    // Errors of terms, of up to 2⁻¹⁰ of products below 4, mostly cancel.
+    const bool ran = h.compare(op_matmul, {&a, &b}, {}, {0, 0x1p-8 * sqrt(static_cast<double>(k))});
+    const char* const variant = h.cuda.trace.variant;
+    if (ran) h.check(strstr(variant, "tf32"), "matmul in tf32: %s ran", variant);
+  }
+  for (const DType dtype : {DType::float64, DType::bfloat16}) {  // which it does not change
+    multiply(h, dtype, shape_of({40, 50}), shape_of({50, 60}), Layout::contiguous);
+    h.check(!strstr(h.cuda.trace.variant, "tf32"), "%s in tf32", name_of(dtype));
+  }
+  h.cuda.tf32 = false;
+}
+
 }  // namespace
 
 void matmul_cases(Harness& h) {
@@ -118,6 +140,7 @@ void matmul_cases(Harness& h) {
       h.compare(op_linear, {&x, &weight, &bias}, {}, sum_of(in, dtype));
     }
   }
+  in_tf32(h);
 }
 
 }  // namespace tg::test
