@@ -91,6 +91,6 @@ TG_DEVICE_TOO inline double clip_factor(double norm, double limit, bool finite) 
   return factor >= 1 ? 1 : factor;
 }
 
-constexpr uint32_t kBackendAbi = 2;
+constexpr uint32_t kBackendAbi = 3;
 
 }  // namespace tg

@@ -60,7 +60,8 @@ Status run(ExecContext* ctx, const GemmCall& c, Operand a, Operand b, const Gemm
   }
   const auto kernel = a.mn ? (b.mn ? gemm_kernel<T, true, true> : gemm_kernel<T, true, false>)
                            : (b.mn ? gemm_kernel<T, false, true> : gemm_kernel<T, false, false>);
-  return launch(ctx, kernel, grid, map_a, map_b, w, result_of(c));
+  return launch_product(ctx, c, kernel, grid, map_a, map_b, w,
+                        partial_bytes_of<T>(*ctx->device, c, plan));
 }
 
 Status run_bfloat16(ExecContext* ctx, const GemmCall& c) {
@@ -107,7 +108,7 @@ bool gemm_hopper_takes(const Device& device, const GemmCall& c) {
 
 size_t gemm_hopper_scratch_bytes(const Device& device, const GemmCall& c) {
   return c.in == DType::float32 ? gemm_split_scratch_bytes(device, c)
-                                : bfloat16_scratch_bytes(device, c);
+                                : bfloat16_scratch_bytes(device, c) + parts_bytes(c);
 }
 
 Status gemm_hopper(ExecContext* ctx, const GemmCall& call) {

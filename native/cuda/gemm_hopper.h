@@ -48,5 +48,17 @@ size_t partial_bytes_of(const Device& device, const GemmCall& c, const GemmPlan&
   return w.splits > 1 ? sizeof(float) * static_cast<size_t>(w.splits) * w.tiles * T::kM * T::kN : 0;
 }
 
+// Has the kernel leave parts of column sums at `parts` in scratch, if they are wanted, and adds
+// them up after it.
+template <class Kernel>
+Status launch_product(ExecContext* ctx, const GemmCall& c, Kernel kernel, const Grid& grid,
+                      const CUtensorMap& map_a, const CUtensorMap& map_b, const Work& w,
+                      size_t parts) {
+  GemmResult result = result_of(c);
+  result.parts = parts_of(c, parts);
+  TG_TRY(launch(ctx, kernel, grid, map_a, map_b, w, result));
+  return result.parts ? finish_columns(ctx, c, ceil_div(c.m, kPartRows), result.parts) : Status::ok;
+}
+
 }  // namespace hopper
 }  // namespace tg::cuda
