@@ -98,6 +98,15 @@ const NETS: Readonly<Record<string, () => World>> = {
     const biases = layers.map(({ bias }) => bias!);
     return training(biases, (x) => layers[1].forward(layers[0].forward(x).relu()));
   },
+  'with sums of an activation over either axis': () => {
+    const layers = [new nn.Linear(12, 20), new nn.Linear(20, 5), new nn.Linear(20, 5)] as const;
+    return training(parametersOf(...layers), (x) => {
+      const y = layers[0].forward(x).relu();
+      const rows = y.sum({ axis: 1, keepDims: true }).tanh();
+      const columns = layers[2].forward(y.sum({ axis: 0 }).mul(0.01).reshape([1, 20]));
+      return layers[1].forward(y).mul(rows).add(columns);
+    });
+  },
   'with a bias that is added': () => {
     const layers = [new nn.Linear(12, 20, { bias: false }), new nn.Linear(20, 5)] as const;
     const bias = tg.keep(batch(5, [20]));
@@ -158,5 +167,9 @@ describe('what products of compiled functions end with', function () {
     // Two layers' gradients are added up before the activation's.
     expect(sums('with an activation that two layers read')).to.deep.equal([]);
     expect(sums('with biases alone to be trained')).to.deep.equal(['matmul relu (backward) sum']);
+    expect(sums('with sums of an activation over either axis')).to.deep.equal(['linear relu sum']);
+    expect(chainsOf(NETS['with a bias that is added']!())).to.include(
+      'matmul relu (backward) sumTo',
+    );
   });
 });
