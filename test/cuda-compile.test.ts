@@ -54,6 +54,7 @@ describe('compiled functions on CUDA', function () {
 
   for (const [file, least] of [
     ['compile-nets', 15],
+    ['compile-epilogues', 20],
     ['compile-optim', 40],
     ['compile-grads', 10],
     ['compile-nan', 10],

@@ -1,5 +1,5 @@
 // Elementwise ops run one after the other on a piece of memory while it is in L1, alone or on the
-// result of a matrix product as it is finished.
+// result of a matrix product as it is finished; and sums of the columns of what they store.
 #pragma once
 
 #include "op.h"
@@ -23,6 +23,8 @@ struct ChainStage {
 
 // All results have one shape. Operands broadcast to it. A stage's `out` may be an operand that no
 // later stage reads, if that is contiguous and of the shape itself; the root's result likewise.
+// `sums`: calls of a reduction (sum, sumTo), each over all axes but the last of a stage's `out`,
+// which no later stage writes over. A backend may run them as they are, after the stages.
 struct ChainCall {
   const OpCall* root;  // matmul or linear, whose contiguous result the stages read; may be null
   Shape shape;
@@ -31,6 +33,8 @@ struct ChainCall {
   const ChainStage* stages;
   int n_stages;
   uint32_t numbers = 0;  // bit i: operands[i] is one number in the host's memory: see OpCall
+  const OpCall* sums = nullptr;
+  int n_sums = 0;
 };
 
 }  // namespace tg

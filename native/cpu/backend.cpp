@@ -199,7 +199,9 @@ constexpr Backend kBackend = {
       ++ctx->counters.kernels;
       ctx->trace = {isa.name, name_of(call->root ? call->root->op : call->stages[0].op),
                     name_of(call->stages[0].dtype), ""};
-      return run_chain(isa.kernels.elementwise, isa.kernels.gemm, ctx, *call);
+      TG_TRY(run_chain(isa.kernels.elementwise, isa.kernels.gemm, ctx, *call));
+      for (int i = 0; i < call->n_sums; ++i) TG_TRY(run(isa, ctx, call->sums[i]));
+      return Status::ok;
     },
     [](ExecContext* ctx, int rule, const double* numbers, const OptimizerItem* items, int n) {
       const FlushDenormals mode;

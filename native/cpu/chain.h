@@ -1,4 +1,4 @@
-// Chains of elementwise ops: see core/chain.h.
+// Chains of elementwise ops: see core/chain.h. Without their sums.
 #pragma once
 
 #include "../core/backend.h"

@@ -1,10 +1,11 @@
-// Chains: a matrix product first, if there is one, and with it an activation that takes its
-// result's place; then a launch for each run of stages that compute in one type, which is all of
-// them but where comparisons in one type choose values of another.
+// Chains: a matrix product first, if there is one, and with it an activation, or the gradient of
+// one and its column sums; then a launch for each run of stages that compute in one type, which is
+// all of them but where comparisons in one type choose values of another; then sums that are left.
 #include "chain.h"
 
 #include "gemm.h"
 #include "matmul.h"
+#include "reduce.h"
 #include "stages_launch.h"
 
 namespace tg::cuda {
@@ -46,15 +47,23 @@ Status store_between_runs(ExecContext* ctx, const ChainCall& call, ChainStage* s
   return Status::ok;
 }
 
-// Whether the first stage is all that the product's own result is for.
-bool ends_product(const ChainCall& call) {
+// Whether the product can do the first stage, and how it ends then.
+bool ends_product(const ChainCall& call, ProductEnd* end) {
   const ChainStage& first = call.stages[0];
-  if (!gemm_fuses(first.op) || first.in[0] != ~kMaxChain || first.out != call.root->out.data ||
-      first.out_dtype != call.root->out.dtype)
+  const TensorView& product = call.root->out;
+  if (!gemm_fuses(first.op) || first.in[0] != ~kMaxChain || !first.out ||
+      first.out_dtype != product.dtype)
     return false;
-  for (int s = 1; s < call.n_stages; ++s)
-    for (int k = 0; k < call.stages[s].n_in; ++k)
-      if (call.stages[s].in[k] == ~kMaxChain) return false;
+  const void* read = nullptr;
+  if (gemm_fuses_gradient(first.op)) {
+    if (first.in[1] < 0) return false;
+    const TensorView& kept = call.operands[first.in[1]];
+    if ((call.numbers >> first.in[1] & 1) || kept.dtype != product.dtype ||
+        kept.shape != product.shape || !kept.contiguous())
+      return false;
+    read = kept.data;
+  }
+  *end = {&first, read, nullptr};
   return true;
 }
 
@@ -88,10 +97,20 @@ Status run_stages(ExecContext* ctx, const ChainCall& call, uint32_t numbers, int
 }
 
 Status run_chain(ExecContext* ctx, const ChainCall& call) {
-  const bool ends = call.root && ends_product(call);
-  if (call.root) TG_TRY(run_product(ctx, *call.root, ends ? &call.stages[0] : nullptr));
-  ctx->trace.variant = "chain";
-  return run_stages(ctx, call, 0, ends);
+  ProductEnd end;
+  const bool ends = call.root && ends_product(call, &end);
+  int with_product = -1;  // which sum the product makes
+  for (int i = 0; ends && i < call.n_sums && with_product < 0; ++i)
+    if (call.sums[i].in[0].data == end.stage->out) with_product = i;
+  if (with_product >= 0) end.column_sums = call.sums[with_product].out.data;
+  bool summed = false;
+  if (call.root) TG_TRY(run_product(ctx, *call.root, end, &summed));
+  TG_TRY(run_stages(ctx, call, 0, ends));
+  for (int i = 0; i < call.n_sums; ++i)
+    if (!summed || i != with_product) TG_TRY(run_reduce(ctx, call.sums[i]));
+  const bool all = ends && call.n_stages == 1 && call.n_sums == summed;
+  ctx->trace.variant = all ? "chain in its product" : "chain";
+  return Status::ok;
 }
 
 }  // namespace tg::cuda

@@ -36,6 +36,21 @@ size_t gemm_scratch_bytes(const Device& device, const GemmCall& call) {
   return gemm_simt_scratch_bytes(device, call);
 }
 
+bool gemm_sums_columns(const Device& device, const GemmCall& call) {
+  if (is_empty(call) || call.batch > 1 || call.outer > 1) return false;
+  switch (choose(device, call)) {
+    case Way::skinny:
+      return false;
+    case Way::hopper:
+      return true;
+    case Way::mma:
+      return gemm_mma_sums_columns(device, call);
+    case Way::simt:
+      break;
+  }
+  return gemm_simt_sums_columns(device, call);
+}
+
 Status gemm(ExecContext* ctx, const GemmCall& call) {
   if (is_empty(call)) return Status::ok;
   switch (choose(*ctx->device, call)) {

@@ -11,7 +11,10 @@ namespace tg::cuda {
 
 // What becomes of an element s of A B:
 //   x = alpha s (+ C, if accumulating) (+ bias[column]);  C = f(x) (+ residual),
-// where f is given x as C would hold it, so that it need not matter whether f is done here.
+// where f is given x as C would hold it, so that it need not matter whether f is done here. f is an
+// activation, or the gradient of one, which also reads what that kept: the activation's operand or
+// its result. (Both lie in memory anyway, as x or as an operand of the next product; masks of bits
+// would be one more thing to write, and sigmoid or gelu have none.)
 struct GemmEpilogue {
   double alpha = 1;
   bool accumulate = false;
@@ -19,17 +22,27 @@ struct GemmEpilogue {
   // Placed like C, of type out; may be C itself, if not accumulating.
   const void* residual = nullptr;
   bool activated = false;
-  Op activation = op_relu;  // f, a unary op of the schema (see gemm_fuses); and its attributes
+  Op activation = op_relu;  // f, an op of the schema (see gemm_fuses); and its attributes
   double p[2] = {};
+  // Placed like C, of type out. What a gradient reads; may be C itself, if not accumulating.
+  const void* kept = nullptr;
+  void* before = nullptr;  // where x goes, too, if f is given; apart from all else
+  // [n], of type out, where the sums of C's columns go: see gemm_sums_columns.
+  void* column_sums = nullptr;
 };
 
-// The ops that products end with without a pass of their own.
+// The activations that products end with without a pass of their own. Each keeps one tensor.
 #define TG_GEMM_ACTIVATIONS(X) \
   X(relu) X(leakyRelu) X(sigmoid) X(tanh) X(silu) X(geluErf) X(geluTanh)
 
-inline bool gemm_fuses(Op activation) {
-#define TG_IS(name) activation == op_##name ||
+inline bool gemm_fuses_gradient(Op op) {
+#define TG_IS(name) op == op_##name##_dx ||
   return TG_GEMM_ACTIVATIONS(TG_IS) false;
+#undef TG_IS
+}
+inline bool gemm_fuses(Op op) {
+#define TG_IS(name) op == op_##name ||
+  return TG_GEMM_ACTIVATIONS(TG_IS) gemm_fuses_gradient(op);
 #undef TG_IS
 }
 
@@ -58,6 +71,9 @@ struct GemmCall {
 // Whichever way is best for the call: gemm.cu. Scratch depends on the call's pointers, too.
 size_t gemm_scratch_bytes(const Device&, const GemmCall&);
 Status gemm(ExecContext* ctx, const GemmCall& call);
+// Whether the call may ask for column_sums. (Where C is finished by a second pass, or a line at a
+// time, a reduction of C does as well.)
+bool gemm_sums_columns(const Device&, const GemmCall&);
 
 // Any call, by fused multiply-adds (gemm_simt.cu), and those with a side of at most kSkinny as one
 // pass over the other operand at the memory's speed (gemm_skinny.cu). bfloat16 only if skinny.
@@ -66,12 +82,14 @@ inline bool gemm_is_skinny(const GemmCall& call) { return call.m <= kSkinny || c
 size_t gemm_skinny_scratch_bytes(const Device&, const GemmCall&);
 Status gemm_skinny(ExecContext* ctx, const GemmCall& call);
 size_t gemm_simt_scratch_bytes(const Device&, const GemmCall&);
+bool gemm_simt_sums_columns(const Device&, const GemmCall&);
 Status gemm_simt(ExecContext* ctx, const GemmCall& call);
 
 // bfloat16, and float32 in tf32, of any strides by warp products (gemm_mma.cuh). The cycles are a
 // guess of its time.
 size_t gemm_mma_scratch_bytes(const Device&, const GemmCall&);
 double gemm_mma_cycles(const Device&, const GemmCall&);
+bool gemm_mma_sums_columns(const Device&, const GemmCall&);
 Status gemm_mma(ExecContext* ctx, const GemmCall& call);
 
 // Warpgroup products fed by the copy engine (gemm_hopper.cu), for compute capability 9.0: of

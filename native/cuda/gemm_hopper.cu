@@ -45,7 +45,7 @@ Status run(ExecContext* ctx, const GemmCall& c, const Operand& a, const Operand&
            const GemmPlan& plan) {
   const auto kernel = a.mn ? (b.mn ? gemm_kernel<T, true, true> : gemm_kernel<T, true, false>)
                            : (b.mn ? gemm_kernel<T, false, true> : gemm_kernel<T, false, false>);
-  return start<T>(ctx, c, plan, a, b, kernel);
+  return start<T>(ctx, c, plan, a, b, kernel, partial_bytes_of<T>(*ctx->device, c, plan));
 }
 
 Status run_bfloat16(ExecContext* ctx, const GemmCall& c) {
@@ -94,7 +94,7 @@ bool gemm_hopper_takes(const Device& device, const GemmCall& c) {
 size_t gemm_hopper_scratch_bytes(const Device& device, const GemmCall& c) {
   return c.tf32                   ? gemm_hopper_tf32_scratch_bytes(device, c)
          : c.in == DType::float32 ? gemm_split_scratch_bytes(device, c)
-                                  : bfloat16_scratch_bytes(device, c);
+                                  : bfloat16_scratch_bytes(device, c) + parts_bytes(c);
 }
 
 Status gemm_hopper(ExecContext* ctx, const GemmCall& call) {

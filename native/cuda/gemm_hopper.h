@@ -62,10 +62,22 @@ inline bool along_k(const GemmCall& c, const void* data, int64_t lines, int64_t 
   return (step == 1 || c.k == 1) && (line >= c.k || lines == 1) && mappable(result->map);
 }
 
-// Launches a kernel of tile T.
+// Has the kernel leave parts of column sums at `parts` in scratch, if they are wanted, and adds
+// them up after it.
+template <class Kernel>
+Status launch_product(ExecContext* ctx, const GemmCall& c, Kernel kernel, const Grid& grid,
+                      const CUtensorMap& map_a, const CUtensorMap& map_b, const Work& w,
+                      size_t parts) {
+  GemmResult result = result_of(c);
+  result.parts = parts_of(c, parts);
+  TG_TRY(launch(ctx, kernel, grid, map_a, map_b, w, result));
+  return result.parts ? finish_columns(ctx, c, ceil_div(c.m, kPartRows), result.parts) : Status::ok;
+}
+
+// Launches a kernel of tile T; `parts` as above.
 template <class T, class Kernel>
 Status start(ExecContext* ctx, const GemmCall& c, const GemmPlan& plan, Operand a, Operand b,
-             Kernel kernel) {
+             Kernel kernel, size_t parts) {
   Work w;
   const Grid grid = work_for<T>(*ctx->device, c, plan, &w);
   a.map.box = a.mn ? T::kStep : T::kM;
@@ -78,7 +90,7 @@ Status start(ExecContext* ctx, const GemmCall& c, const GemmPlan& plan, Operand 
     w.a_moves[i] = a.map.sizes[2 + i] > 1;
     w.b_moves[i] = b.map.sizes[2 + i] > 1;
   }
-  return launch(ctx, kernel, grid, map_a, map_b, w, result_of(c));
+  return launch_product(ctx, c, kernel, grid, map_a, map_b, w, parts);
 }
 
 }  // namespace hopper

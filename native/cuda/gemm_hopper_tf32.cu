@@ -88,10 +88,16 @@ int64_t partials_bytes(const Device& device, const GemmCall& c, const GemmPlan& 
                                                      : partial_bytes_of<Slim>(device, c, plan)));
 }
 
+size_t scratch_without_parts(const Device& device, const GemmCall& c) {
+  return static_cast<size_t>(partials_bytes(device, c, plan_of(kTiles, device, c)) + left(c).bytes +
+                             right(c).bytes);
+}
+
 template <class T>
 Status run(ExecContext* ctx, const GemmCall& c, const GemmPlan& plan, const Source& a,
            const Source& b) {
-  return start<T>(ctx, c, plan, a.operand, b.operand, gemm_kernel<T, false, false>);
+  return start<T>(ctx, c, plan, a.operand, b.operand, gemm_kernel<T, false, false>,
+                  scratch_without_parts(*ctx->device, c));
 }
 
 }  // namespace
@@ -113,8 +119,7 @@ bool gemm_hopper_tf32_takes(const Device& device, const GemmCall& c) {
 }
 
 size_t gemm_hopper_tf32_scratch_bytes(const Device& device, const GemmCall& c) {
-  return static_cast<size_t>(partials_bytes(device, c, plan_of(kTiles, device, c)) + left(c).bytes +
-                             right(c).bytes);
+  return scratch_without_parts(device, c) + parts_bytes(c);
 }
 
 Status gemm_hopper_tf32(ExecContext* ctx, const GemmCall& c) {

@@ -4,16 +4,25 @@
 
 namespace tg::cuda {
 
-size_t gemm_mma_scratch_bytes(const Device& device, const GemmCall& given) {
-  const GemmCall call = plain(given);
-  return partial_bytes(call, call.tf32 ? mma::choose<float>(device, call).plan.splits
-                                       : mma::choose<bf16>(device, call).plan.splits);
+namespace {
+
+GemmPlan plan_of(const Device& device, const GemmCall& call) {
+  return call.tf32 ? mma::choose<float>(device, call).plan : mma::choose<bf16>(device, call).plan;
 }
 
-double gemm_mma_cycles(const Device& device, const GemmCall& given) {
+}  // namespace
+
+size_t gemm_mma_scratch_bytes(const Device& device, const GemmCall& given) {
   const GemmCall call = plain(given);
-  return call.tf32 ? mma::choose<float>(device, call).plan.cycles
-                   : mma::choose<bf16>(device, call).plan.cycles;
+  return partial_bytes(call, plan_of(device, call).splits) + parts_bytes(call);
+}
+
+bool gemm_mma_sums_columns(const Device& device, const GemmCall& call) {
+  return tiles_sum_columns(call, plan_of(device, plain(call)));
+}
+
+double gemm_mma_cycles(const Device& device, const GemmCall& call) {
+  return plan_of(device, plain(call)).cycles;
 }
 
 Status gemm_mma(ExecContext* ctx, const GemmCall& call) {

@@ -10,8 +10,7 @@
 
 #include <type_traits>
 
-#include "gemm_epilogue.h"
-#include "gemm_plan.h"
+#include "gemm_columns.h"
 #include "ptx.h"
 
 namespace tg::cuda {
@@ -165,6 +164,17 @@ struct Tile {
   }
 };
 
+// f(n) with n as a constant, for an n of 0 … count - 1.
+template <int count, class F>
+__device__ __forceinline__ void nth(int n, F&& f) {
+  if constexpr (count > 0) {
+    if (n == count - 1)
+      f(std::integral_constant<int, count - 1>());
+    else
+      nth<count - 1>(n, f);
+  }
+}
+
 template <class T, int bm, int bn, int warps_m, int warps_n, bool a_lines, bool b_lines>
 __global__ void __launch_bounds__(warps_m* warps_n * 32, 2) mma_tile(MmaArgs<T> args) {
   constexpr int threads = warps_m * warps_n * 32;
@@ -229,6 +239,7 @@ __global__ void __launch_bounds__(warps_m* warps_n * 32, 2) mma_tile(MmaArgs<T> 
     }
     cp_async_wait<0>();
 
+    const TilePlace here = {from_here(tile.row), from_here(tile.column)};
     // By way of shared memory, 16 rows of each warp at a time, so that whole rows are written.
     float* const staged = reinterpret_cast<float*>(shared);
     const int64_t product =
@@ -236,28 +247,32 @@ __global__ void __launch_bounds__(warps_m* warps_n * 32, 2) mma_tile(MmaArgs<T> 
     float* const partial =
         args.partials ? args.partials + (int64_t{blockIdx.y} * args.products + z) * args.m * args.n
                       : nullptr;
+    ColumnSum<float, threads, bn> column_sum;
+    const auto row_of = [&](int line, int pass) {
+      return int64_t{here.row} * bm + (line / 16 * tall + pass) * 16 + line % 16;
+    };
+#pragma unroll 1  // much code
     for (int pass = 0; pass < tall; ++pass) {
       __syncthreads();
+      float* const corner = staged + (from_here(warp_row) * 16 + from_here(lane) / 4) * pitch +
+                            warp_column * wide * 16 + lane % 4 * 2;
+      nth<tall>(pass, [&](auto i) {  // registers have no run-time index
 #pragma unroll
-      for (int i = 0; i < tall; ++i)
-        if (i == pass)
+        for (int j = 0; j < 2 * wide; ++j)
 #pragma unroll
-          for (int j = 0; j < 2 * wide; ++j)
-#pragma unroll
-            for (int half = 0; half < 2; ++half) {
-              float* const to = staged + (warp_row * 16 + half * 8 + lane / 4) * pitch +
-                                warp_column * wide * 16 + j * 8 + lane % 4 * 2;
-              store(to, Vector<float, 2>{{sums[i][j][half * 2], sums[i][j][half * 2 + 1]}});
-            }
+          for (int half = 0; half < 2; ++half)
+            store(corner + half * 8 * pitch + j * 8,
+                  Vector<float, 2>{{sums[i][j][half * 2], sums[i][j][half * 2 + 1]}});
+      });
       __syncthreads();
 #pragma unroll 1
-      for (int at = thread; at < out_rows * bn / 4; at += threads) {
+      for (int at = from_here(thread); at < out_rows * bn / 4; at += threads) {
         const int line = at / (bn / 4), quad = at % (bn / 4) * 4;
-        const int64_t row = int64_t{tile.row} * bm + (line / 16 * tall + pass) * 16 + line % 16;
-        const int64_t column = int64_t{tile.column} * bn + quad;
+        const int64_t row = row_of(line, pass);
+        const int64_t column = int64_t{here.column} * bn + quad;
         if (row >= args.m || column >= args.n) continue;
         const int count = static_cast<int>(args.n - column < 4 ? args.n - column : 4);
-        const Vector<float, 4> out = load<4>(staged + line * pitch + quad);
+        Vector<float, 4> out = load<4>(staged + line * pitch + quad);
         if (partial) {
           float* const to = partial + row * args.n + column;
 #pragma unroll
@@ -265,9 +280,15 @@ __global__ void __launch_bounds__(warps_m* warps_n * 32, 2) mma_tile(MmaArgs<T> 
             if (j < count) to[j] = out.at[j];
         } else {
           finish(args.result, product, row, column, count, out.at);
+          if (args.result.parts) store(staged + line * pitch + quad, out);
         }
       }
+      if (args.result.parts)
+        column_sum.add(staged, pitch, out_rows,
+                       [&](int line) { return row_of(line, pass) < args.m; });
     }
+    if (args.result.parts)
+      column_sum.finish(args.result, here, (args.m + bm - 1) / bm, args.n, shared);
     __syncthreads();
   }
 }
@@ -325,7 +346,7 @@ Choice<T> choose(const Device& device, const GemmCall& call) {
 template <int bm, int bn, int warps_m, int warps_n, class T>
 Status start(ExecContext* ctx, const GemmCall& call, const Choice<T>& choice) {
   const int64_t splits = choice.plan.splits;
-  const MmaArgs<T> args = {choice.a,
+  MmaArgs<T> args = {choice.a,
                            choice.b,
                            call.m,
                            call.n,
@@ -334,6 +355,7 @@ Status start(ExecContext* ctx, const GemmCall& call, const Choice<T>& choice) {
                            call.outer * call.batch,
                            splits > 1 ? static_cast<float*>(call.scratch) : nullptr,
                            result_of(call)};
+  sum_columns_of(*ctx->device, call, &args.result);
   Grid grid = tile_grid(call, bm, bn, splits, warps_m * warps_n * 32);
   const auto with = [&](auto a_lines, auto b_lines) {
     grid.shared = sizeof(T) * kStages * (kSize<T, bm, a_lines> + kSize<T, bn, b_lines>);

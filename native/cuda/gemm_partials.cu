@@ -1,5 +1,5 @@
-// The second pass of products whose terms were divided among blocks.
-#include "gemm_epilogue.h"
+// The second pass of products whose terms were divided among blocks, and that over sums of columns.
+#include "gemm_columns.h"
 
 namespace tg::cuda {
 
@@ -34,7 +34,23 @@ Status run(ExecContext* ctx, const GemmCall& call, int64_t splits) {
                 result_of(call));
 }
 
+constexpr int kColumnsAtOnce = 32;
+
+__global__ void __launch_bounds__(kThreads)
+    add_columns(GemmResult result, int64_t lines, int64_t n) {
+  __shared__ double room[kThreads];
+  add_parts<kThreads, kColumnsAtOnce, float>(result, lines, n, int64_t{blockIdx.x} * kColumnsAtOnce,
+                                             room);
+}
+
 }  // namespace
+
+Status finish_columns(ExecContext* ctx, const GemmCall& call, int64_t lines, void* parts) {
+  GemmResult result = result_of(call);
+  result.parts = parts;
+  const auto blocks = static_cast<unsigned>((call.n + kColumnsAtOnce - 1) / kColumnsAtOnce);
+  return launch(ctx, add_columns, Grid{dim3(blocks), dim3(kThreads)}, result, lines, call.n);
+}
 
 Status finish_partials(ExecContext* ctx, const GemmCall& call, int64_t splits) {
   return call.in == DType::float64 ? run<double>(ctx, call, splits) : run<float>(ctx, call, splits);

@@ -3,8 +3,7 @@
 // strides, several steps ahead of the arithmetic.
 #include <math.h>
 
-#include "gemm_epilogue.h"
-#include "gemm_plan.h"
+#include "gemm_columns.h"
 #include "ptx.h"
 
 namespace tg::cuda {
@@ -165,12 +164,14 @@ __global__ void __launch_bounds__(bm / tm * (bn / tn), resident) simt_tile(TileA
     }
     cp_async_wait<0>();
 
+    const TilePlace here = {from_here(tile.row), from_here(tile.column)};
     // By way of shared memory, a group of rows at a time, so that whole rows are written.
     const int64_t product =
         place_of(z, args.result.batch, args.result.c_batch, args.result.c_outer);
     T* const partial =
         args.partials ? args.partials + (int64_t{blockIdx.y} * args.products + z) * args.m * args.n
                       : nullptr;
+    ColumnSum<T, threads, bn> column_sum;
     for (int pass = 0; pass < groups_m; ++pass) {
       __syncthreads();
 #pragma unroll
@@ -185,10 +186,10 @@ __global__ void __launch_bounds__(bm / tm * (bn / tn), resident) simt_tile(TileA
           }
       __syncthreads();
 #pragma unroll 1
-      for (int at = thread; at < apart_m * bn / 4; at += threads) {
+      for (int at = from_here(thread); at < apart_m * bn / 4; at += threads) {
         const int line = at / (bn / 4), quad = at % (bn / 4) * 4;
-        const int64_t row = int64_t{tile.row} * bm + pass * apart_m + line;
-        const int64_t column = int64_t{tile.column} * bn + quad;
+        const int64_t row = int64_t{here.row} * bm + pass * apart_m + line;
+        const int64_t column = int64_t{here.column} * bn + quad;
         if (row >= args.m || column >= args.n) continue;
         const int count = static_cast<int>(args.n - column < 4 ? args.n - column : 4);
         T out[4];
@@ -201,9 +202,18 @@ __global__ void __launch_bounds__(bm / tm * (bn / tn), resident) simt_tile(TileA
             if (j < count) to[j] = out[j];
         } else {
           finish(args.result, product, row, column, count, out);
+          if (!args.result.parts) continue;
+#pragma unroll
+          for (int j = 0; j < 4; ++j) shared[line * LoadB::pitch + quad + j] = out[j];
         }
       }
+      if (args.result.parts)
+        column_sum.add(shared, LoadB::pitch, apart_m, [&](int line) {
+          return int64_t{here.row} * bm + pass * apart_m + line < args.m;
+        });
     }
+    if (args.result.parts)
+      column_sum.finish(args.result, here, (args.m + bm - 1) / bm, args.n, shared);
     __syncthreads();
   }
 }
@@ -232,6 +242,7 @@ Status start(ExecContext* ctx, const GemmCall& call, const GemmTile& tile, const
   args.products = call.outer * call.batch;
   args.partials = plan.splits > 1 ? static_cast<T*>(call.scratch) : nullptr;
   args.result = result_of(call);
+  sum_columns_of(*ctx->device, call, &args.result);
   const Grid grid = tile_grid(call, tile.m, tile.n, plan.splits, threads);
   TG_TRY(launch(ctx, kernel, grid, args));
   return plan.splits > 1 ? finish_partials(ctx, call, plan.splits) : Status::ok;
@@ -248,7 +259,11 @@ GemmPlan plan_of(const Device& device, const GemmCall& call) {
 }  // namespace
 
 size_t gemm_simt_scratch_bytes(const Device& device, const GemmCall& call) {
-  return partial_bytes(call, plan_of(device, call).splits);
+  return partial_bytes(call, plan_of(device, call).splits) + parts_bytes(call);
+}
+
+bool gemm_simt_sums_columns(const Device& device, const GemmCall& call) {
+  return tiles_sum_columns(call, plan_of(device, call));
 }
 
 Status gemm_simt(ExecContext* ctx, const GemmCall& given) {
@@ -256,7 +271,7 @@ Status gemm_simt(ExecContext* ctx, const GemmCall& given) {
   const GemmPlan plan = plan_of(*ctx->device, call);
   if (call.in == DType::float64) {
     ctx->trace.variant = "gemm 64x64";
-    return start<double>(ctx, call, kDoubleTiles[0], plan, simt_tile<double, 64, 64, 8, 4, 8, 3, 2>,
+    return start<double>(ctx, call, kDoubleTiles[0], plan, simt_tile<double, 64, 64, 8, 4, 8, 3, 3>,
                          128);
   }
   const GemmTile& tile = kFloatTiles[plan.tile];

@@ -35,7 +35,7 @@ __device__ __forceinline__ void put(const SkinnyArgs<T>& args, int64_t z, int64_
   if (args.partials) {
     args.partials[((blockIdx.y * args.products + z) * args.m + row) * args.n + column] = sum;
   } else {
-    const Compute<T> one[1] = {sum};
+    Compute<T> one[1] = {sum};
     finish(args.result, place_of(z, args.result.batch, args.result.c_batch, args.result.c_outer),
            row, column, 1, one);
   }

@@ -98,6 +98,11 @@ int64_t partials_bytes(const Device& device, const GemmCall& c, const GemmPlan& 
   return ceil_div(static_cast<int64_t>(partial_bytes_of<Planes>(device, c, plan)), 256) * 256;
 }
 
+size_t scratch_without_parts(const Device& device, const GemmCall& c) {
+  return static_cast<size_t>(partials_bytes(device, c, plan_of(kTiles, device, c)) +
+                             planes_bytes(c, left(c)) + planes_bytes(c, right(c)));
+}
+
 }  // namespace
 
 // In cycles: planes are written and read, the tiles computed, and three kernels started instead
@@ -123,8 +128,7 @@ bool gemm_split_takes(const Device& device, const GemmCall& c) {
 }
 
 size_t gemm_split_scratch_bytes(const Device& device, const GemmCall& c) {
-  return static_cast<size_t>(partials_bytes(device, c, plan_of(kTiles, device, c)) +
-                             planes_bytes(c, left(c)) + planes_bytes(c, right(c)));
+  return scratch_without_parts(device, c) + parts_bytes(c);
 }
 
 Status gemm_split(ExecContext* ctx, const GemmCall& c) {
@@ -142,7 +146,8 @@ Status gemm_split(ExecContext* ctx, const GemmCall& c) {
   Status status = prepare(ctx, c, a, planes_a, Planes::kM, &map_a);
   if (status == Status::ok) status = prepare(ctx, c, b, planes_b, Planes::kN / w.cluster, &map_b);
   if (status != Status::ok) return status;
-  return launch(ctx, gemm_kernel<Planes, false, false>, grid, map_a, map_b, w, result_of(c));
+  return launch_product(ctx, c, gemm_kernel<Planes, false, false>, grid, map_a, map_b, w,
+                        scratch_without_parts(*ctx->device, c));
 }
 
 }  // namespace tg::cuda

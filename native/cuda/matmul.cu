@@ -120,9 +120,14 @@ Status for_each_call(const Product& product, const OpCall& op, F&& f) {
       c += index * product.axes[i].c;
     }
     GemmCall call = product.call;
+    const auto in_result = [&](const void* data) -> void* {
+      return data ? const_cast<void*>(moved(data, c, call.out)) : nullptr;
+    };
     call.a = moved(op.in[0].data, a, call.in);
     call.b = moved(op.in[1].data, b, call.in);
-    call.c = const_cast<void*>(moved(op.out.data, c, call.out));
+    call.c = in_result(call.c);
+    call.epilogue.kept = in_result(call.epilogue.kept);
+    call.epilogue.before = in_result(call.epilogue.before);
     TG_TRY(f(call));
   }
   return Status::ok;
@@ -130,27 +135,45 @@ Status for_each_call(const Product& product, const OpCall& op, F&& f) {
 
 constexpr size_t whole_blocks(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
+void set_end(const OpCall& op, const ProductEnd& end, GemmCall* call) {
+  call->c = op.out.data;
+  if (!end.stage) return;
+  GemmEpilogue& epilogue = call->epilogue;
+  epilogue.activated = true;
+  epilogue.activation = end.stage->op;
+  for (int i = 0; i < 2; ++i) epilogue.p[i] = end.stage->p[i];
+  epilogue.kept = end.kept;
+  if (end.stage->out == op.out.data) return;
+  call->c = end.stage->out;
+  epilogue.before = op.out.data;
+}
+
 }  // namespace
 
-Status run_product(ExecContext* ctx, const OpCall& op, const ChainStage* then) {
+Status run_product(ExecContext* ctx, const OpCall& op, const ProductEnd& end, bool* summed) {
+  *summed = false;
   if (op.out.shape.count() == 0) return Status::ok;
   Product product;
   describe(op, &product);
   fold(&product);
   take_batches(&product);
   product.call.tf32 = ctx->tf32 && product.call.in == DType::float32;
-  if (then) {
-    GemmEpilogue& epilogue = product.call.epilogue;
-    epilogue.activated = true;
-    epilogue.activation = then->op;
-    for (int i = 0; i < 2; ++i) epilogue.p[i] = then->p[i];
-  }
+  set_end(op, end, &product.call);
 
   // The epilogue reads the bias in order; a strided one is short, and gathered first.
   const TensorView* const bias = op.op == op_linear ? &op.in[2] : nullptr;
   const bool gathers = bias && !bias->contiguous();
   const size_t gathered = gathers ? whole_blocks(bias->bytes()) : 0;
   if (bias) product.call.epilogue.bias = gathers ? nullptr : bias->data;
+  const Shape& shape = op.out.shape;
+  if (end.column_sums && product.count == 0 && product.call.n == shape[shape.ndim - 1]) {
+    // One product, or none of gemm's; its columns are those of the result.
+    TG_TRY(for_each_call(product, op, [&](const GemmCall& call) {
+      *summed = gemm_sums_columns(*ctx->device, call);
+      return Status::ok;
+    }));
+    if (*summed) product.call.epilogue.column_sums = end.column_sums;
+  }
   size_t most = 0;
   TG_TRY(for_each_call(product, op, [&](const GemmCall& call) {
     const size_t bytes = gemm_scratch_bytes(*ctx->device, call);

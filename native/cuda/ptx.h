@@ -36,6 +36,20 @@ __device__ __forceinline__ uint32_t round_tf32(float x) {
   return rounded;
 }
 
+// x. What is computed of it is computed behind this place, so that what only the end of a kernel
+// needs takes no registers before.
+template <class T>
+__device__ __forceinline__ T from_here(T x) {
+  static_assert(sizeof(T) == 4, "a register");
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
+// Has the cache line of an element fetched that is going to be read.
+__device__ __forceinline__ void prefetch(const void* global) {
+  asm volatile("prefetch.L1 [%0];" ::"l"(global));
+}
+
 // --- Asynchronous copies and warp matrices (sm_80) ---------------------------------------------
 
 // `size` bytes (4, 8 or 16; both addresses multiples of it), of which only the first `valid` are

@@ -47,7 +47,8 @@ struct Instruction {
   std::vector<Operand> in;  // optimize: parameter, gradient, states for each; else what is read,
                             // or for accumulate and assign: target, source; clip: all tensors
   Operand out;              // op
-  std::vector<Instruction> parts;  // chain: ops, a product first if there is one
+  std::vector<Instruction> parts;  // chain: a product if there is one, elementwise ops, sums of
+                                   // columns
 
   const char* name() const;
 };

@@ -14,7 +14,8 @@ void hoist_constants(Graph& graph);
 void drop_dead(Graph& graph);
 
 // Joins elementwise ops on one shape into chains that run tile by tile, behind the product whose
-// result they read if there is one. What only the chain needs is never stored.
+// result they read if there is one; then sums of columns of what such a chain stores join it. What
+// only the chain needs is never stored.
 void fuse_chains(Graph& graph);
 
 // Whether an op computes each element of its result from the same element of its operands alone.

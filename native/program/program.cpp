@@ -109,7 +109,8 @@ int Program::prepare_chain(const Instruction& i) {
                    resolved(root.out), root.attrs};
   }
   uint32_t numbers = 0;
-  for (size_t s = rooted; s < i.parts.size(); ++s) {
+  size_t s = rooted;
+  for (; s < i.parts.size() && is_elementwise(i.parts[s].op); ++s) {
     const Instruction& part = i.parts[s];
     ChainStage stage = {};
     stage.op = part.op;
@@ -134,13 +135,21 @@ int Program::prepare_chain(const Instruction& i) {
     stage.out = stored ? address(part.out) : nullptr;
     chain->stages.push_back(stage);
   }
+  for (size_t k = s; k < i.parts.size(); ++k) chain->sums_in.push_back(resolved(i.parts[k].in[0]));
+  for (; s < i.parts.size(); ++s) {
+    const Instruction& part = i.parts[s];
+    chain->sums.push_back(
+        {part.op, &chain->sums_in[chain->sums.size()], 1, resolved(part.out), part.attrs});
+  }
   chain->call = {rooted ? &chain->root : nullptr,
                  i.parts[0].out.view.shape,
                  chain->operands.data(),
                  static_cast<int>(chain->operands.size()),
                  chain->stages.data(),
                  static_cast<int>(chain->stages.size()),
-                 numbers};
+                 numbers,
+                 chain->sums.data(),
+                 static_cast<int>(chain->sums.size())};
   chains_.push_back(std::move(chain));
   return static_cast<int>(chains_.size()) - 1;
 }

@@ -97,8 +97,9 @@ class Program {
   // Everything that a ChainCall points at.
   struct Chain {
     OpCall root;
-    std::vector<TensorView> root_in, operands;
+    std::vector<TensorView> root_in, operands, sums_in;
     std::vector<ChainStage> stages;
+    std::vector<OpCall> sums;
     ChainCall call;
   };
   // Where an early write's old value is kept: on the CPU in bytes.

@@ -168,14 +168,33 @@ struct Case {
   bool bias = false, residual = false, accumulate = false;
   bool activated = false;
   Op activation = op_relu;
+  bool in_place = false;  // what a gradient reads lies in C
+  bool before = false, columns = false;
   int64_t gap = 0;    // elements between C's rows
   int64_t shift = 0;  // of C's begin, in elements
   bool tf32 = false;
   int64_t ragged = 0;  // added to the distances of the operands' lines
 };
 
-double activate(Op op, double x) {
+// `kept`: the operand of the activation that op is the gradient of, or its result.
+double activate(Op op, double x, double kept) {
+  const double logistic = 1 / (1 + exp(-kept));
+  const double inner = tanh(0.7978845608028654 * (kept + 0.044715 * kept * kept * kept));
   switch (op) {
+    case op_relu_dx:
+      return kept > 0 ? x : 0;
+    case op_sigmoid_dx:
+      return x * kept * (1 - kept);
+    case op_tanh_dx:
+      return x * (1 - kept * kept);
+    case op_silu_dx:
+      return x * (logistic + kept * logistic * (1 - logistic));
+    case op_geluErf_dx:
+      return x * (0.5 * (1 + erf(kept * 0.7071067811865476)) +
+                  kept * exp(-0.5 * kept * kept) * 0.3989422804014327);
+    case op_geluTanh_dx:
+      return x * (0.5 * (1 + inner) + 0.5 * kept * (1 - inner * inner) * 0.7978845608028654 *
+                                          (1 + 3 * 0.044715 * kept * kept));
     case op_relu:
       return x < 0 ? 0 : x;
     case op_sigmoid:
@@ -257,6 +276,15 @@ void test(Machine& machine, const Case& c) {
     call.epilogue.residual = static_cast<char*>(residual.upload()) + c.shift * size_of(c.out);
   call.epilogue.activated = c.activated;
   call.epilogue.activation = c.activation;
+  Elements kept(c.out, result.values.size()), before(c.out, result.values.size());
+  const bool gradient = c.activated && cuda::gemm_fuses_gradient(c.activation);
+  if (gradient)
+    call.epilogue.kept =
+        c.in_place ? call.c : static_cast<char*>(kept.upload()) + c.shift * size_of(c.out);
+  if (c.before)
+    call.epilogue.before = static_cast<char*>(before.upload()) + c.shift * size_of(c.out);
+  Elements sums(c.out, c.n);
+  if (c.columns) call.epilogue.column_sums = sums.upload();
 
   const std::string name = name_of(c);
   if (!machine.run(call, c.multiprocessors))
@@ -267,9 +295,10 @@ void test(Machine& machine, const Case& c) {
   if (c.tf32)
     for (Elements* e : {&a, &b})
       for (float& x : e->values) x = rounded_to_tf32(x);
+  const std::vector<float> got_before = c.before ? before.download() : got;
 
   double worst = 0;
-  int64_t place_of_worst = 0, touched = 0;
+  int64_t place_of_worst = 0, touched = 0, wrong_before = 0, wrong_sums = 0;
   std::vector<bool> written(got.size());
   for (int64_t p = 0; p < products; ++p) {
     const float* const pa0 = &a.values[p % c.batch * pa.batch + p / c.batch * pa.outer];
@@ -289,12 +318,23 @@ void test(Machine& machine, const Case& c) {
         if (c.accumulate) x += result.values[at], size += fabs(result.values[at]);
         if (c.bias) x += bias.values[j], size += fabs(bias.values[j]);
         // What an activation gets is rounded as a result by itself would be.
-        const double before = c.activated && c.out == DType::bfloat16 ? fabs(x) : 0;
-        if (c.activated) x = activate(c.activation, x);
+        double rounded = c.activated && c.out == DType::bfloat16 ? fabs(x) : 0;
+        if (c.before) {
+          const double bound = (static_cast<double>(c.k) / 8 + 12) * 0x1p-24 * size +
+                               0x1p-8 * rounded + 1e-6 * fabs(x);
+          if (!(fabs(got_before[at] - x) <= bound)) ++wrong_before;
+        }
+        if (c.activated) x = activate(c.activation, x, (c.in_place ? result : kept).values[at]);
+        if (gradient) {  // a multiple of x, which may be large
+          const double slope =
+              fabs(activate(c.activation, 1, (c.in_place ? result : kept).values[at]));
+          rounded *= slope;
+          if (slope > 1) size *= slope;
+        }
         if (c.residual) x += residual.values[at], size += fabs(residual.values[at]);
         // Sums of 16 and more at once, and their order, cost less than a rounding of each term.
         double bound = (static_cast<double>(c.k) / 8 + 12) * 0x1p-24 * size + 1e-6 * fabs(x);
-        if (c.out == DType::bfloat16) bound += 0x1p-8 * (fabs(x) + before);
+        if (c.out == DType::bfloat16) bound += 0x1p-8 * (fabs(x) + 1.2 * rounded);
         const double error = fabs(got[at] - x) / bound;
         if (!(error <= worst)) worst = error, place_of_worst = at;
         written[at] = true;
@@ -302,11 +342,30 @@ void test(Machine& machine, const Case& c) {
     }
   }
   for (size_t i = 0; i < got.size(); ++i)
-    if (!written[i] && got[i] != result.values[i]) ++touched;
+    if (!written[i] &&
+        (got[i] != result.values[i] || (c.before && got_before[i] != before.values[i])))
+      ++touched;
   check(worst <= 1, "%s (%s): %g times the bound at element %lld", name.c_str(),
         machine.ctx.trace.variant, worst, static_cast<long long>(place_of_worst));
   check(touched == 0, "%s: %lld elements around C were written", name.c_str(),
         static_cast<long long>(touched));
+  check(wrong_before == 0, "%s: %lld elements before the activation are wrong", name.c_str(),
+        static_cast<long long>(wrong_before));
+  if (!c.columns) return;
+  const std::vector<float> got_sums = sums.download();
+  for (int64_t j = 0; j < c.n; ++j) {
+    double sum = 0, size = 0;
+    for (int64_t i = 0; i < c.m; ++i) {
+      sum += got[c.shift + i * c_row + j];
+      size += fabs(got[c.shift + i * c_row + j]);
+    }
+    // 16 are added in float, and the rest in double.
+    double bound = 16 * 0x1p-24 * size + 0x1p-23 * fabs(sum);
+    if (c.out == DType::bfloat16) bound += 0x1p-8 * fabs(sum);
+    if (!(fabs(got_sums[j] - sum) <= bound)) ++wrong_sums;
+  }
+  check(wrong_sums == 0, "%s (%s): %lld sums of columns are wrong", name.c_str(),
+        machine.ctx.trace.variant, static_cast<long long>(wrong_sums));
 }
 
 void shapes(Machine& machine) {
@@ -434,11 +493,16 @@ void epilogues(Machine& machine) {
         if (out == DType::float32 && n % 2) c.in = out, c.tf32 = true;
         c.bias = true;
         test(machine, c);
-        for (Op op : {op_relu, op_sigmoid, op_tanh, op_silu, op_geluErf, op_geluTanh}) {
-          if (!cuda::gemm_fuses(op)) continue;
+        for (Op op : {op_relu, op_sigmoid, op_tanh, op_silu, op_geluErf, op_geluTanh, op_relu_dx,
+                      op_sigmoid_dx, op_tanh_dx, op_silu_dx, op_geluErf_dx, op_geluTanh_dx}) {
           c.activated = true, c.activation = op;
           c.alpha = 1 / sqrt(static_cast<double>(k));
+          c.columns = cuda::gemm_fuses_gradient(op);
           test(machine, c);
+          c.in_place = op == op_relu_dx || op == op_silu_dx;
+          c.before = op == op_geluErf || op == op_relu_dx;
+          if (c.in_place || c.before) test(machine, c);
+          c.in_place = c.before = false;
         }
         c.residual = true, c.alpha = 0.5, c.activation = op_relu;
         test(machine, c);
@@ -451,6 +515,24 @@ void epilogues(Machine& machine) {
         c.bias = true, c.gap = 8, c.shift = 8;
         test(machine, c);
       }
+}
+
+// Sums of columns behind every way that C takes to memory, over few rows and many.
+void column_sums(Machine& machine) {
+  constexpr int64_t kSizes[][3] = {{1, 8, 16},     {17, 136, 64},   {300, 264, 128},
+                                   {1100, 24, 64}, {64, 128, 4096}, {260, 520, 200}};
+  for (DType in : {DType::bfloat16, DType::float32})
+    for (const auto& s : kSizes)
+      for (const bool gradient : {false, true})
+        for (const int64_t less : {0, 3}) {  // whole vectors, and not
+          Case c = {s[0], s[1] - less, s[2]};
+          c.in = c.out = in;
+          c.alpha = 1 / sqrt(static_cast<double>(s[2]));
+          c.multiprocessors = s[2] > 1000 ? 8 : 4;
+          c.columns = true, c.gap = less, c.tb = true;
+          c.activated = gradient, c.activation = op_relu_dx;
+          test(machine, c);
+        }
 }
 
 // What is not finite, in the places where a sum of products has it.
@@ -623,6 +705,7 @@ void refusals(Machine& machine) {
   X(planes)            \
   X(tf32)              \
   X(epilogues)         \
+  X(column_sums)       \
   X(special_values)    \
   X(repeats)           \
   X(exactness)

@@ -1,5 +1,6 @@
 // Tests of the CUDA library's matrix products against sums in double: shapes around the tiles'
-// sizes, any strides, batches of batches, sums divided among blocks, epilogues, and bounds (on the
+// sizes, any strides, batches of batches, sums divided among blocks, epilogues (activations, their
+// gradients, sums of columns, which are looked at for the C that was got), and bounds (on the
 // emulated device every operand ends or begins at an unmapped page; compiled by nvcc, the test runs
 // on a real one, where memory around C is looked at). Argument: thinning (default 1).
 #include <cuda_runtime.h>
@@ -146,12 +147,32 @@ Layout lay_out(int64_t rows, int64_t columns, int64_t batch, int64_t outer, bool
 }
 
 constexpr tg::Op kActivations[] = {
-#define TG_ACTIVATION(name) tg::op_##name,
+#define TG_ACTIVATION(name) tg::op_##name, tg::op_##name##_dx,
     TG_GEMM_ACTIVATIONS(TG_ACTIVATION)
 #undef TG_ACTIVATION
 };
-double activated(tg::Op op, double x, double slope) {
+// `kept`: the operand of the activation that op is the gradient of, or its result.
+double activated(tg::Op op, double x, double kept, double slope) {
+  const double logistic = 1 / (1 + exp(-kept)), square = kept * kept;
+  const double inner = kept * (0.7978845608028654 + 0.035677408136300125 * square);
   switch (op) {
+    case tg::op_relu_dx:
+      return kept > 0 ? x : 0;
+    case tg::op_leakyRelu_dx:
+      return kept > 0 ? x : slope * x;
+    case tg::op_sigmoid_dx:
+      return x * kept * (1 - kept);
+    case tg::op_tanh_dx:
+      return x * (1 - square);
+    case tg::op_silu_dx:
+      return x * logistic * (1 + kept - kept * logistic);
+    case tg::op_geluErf_dx:
+      return x *
+             (0.5 * (1 + erf(kept / sqrt(2.0))) + kept * exp(-0.5 * square) / 2.5066282746310002);
+    case tg::op_geluTanh_dx:
+      return x *
+             (0.5 * (1 + tanh(inner)) + 0.5 * kept * (1 - tanh(inner) * tanh(inner)) *
+                                            (0.7978845608028654 + 0.10703222440890037 * square));
     case tg::op_relu:
       return x < 0 ? 0 : x;
     case tg::op_leakyRelu:
@@ -178,16 +199,46 @@ struct Run {
 };
 Run* run;
 Region *memory_a, *memory_b, *memory_c, *memory_bias, *memory_residual, *memory_scratch;
+Region *memory_kept, *memory_before, *memory_sums;
 
-using Function = Status (*)(tg::ExecContext*, const GemmCall&);
-using ScratchBytes = size_t (*)(const tg::Device&, const GemmCall&);
+struct Kind {
+  const char* name;
+  Status (*run)(tg::ExecContext*, const GemmCall&);
+  size_t (*scratch_bytes)(const tg::Device&, const GemmCall&);
+  bool (*sums_columns)(const tg::Device&, const GemmCall&);
+};
+constexpr Kind kSimt{"simt", tg::cuda::gemm_simt, tg::cuda::gemm_simt_scratch_bytes,
+                     tg::cuda::gemm_simt_sums_columns};
+constexpr Kind kMma{"mma", tg::cuda::gemm_mma, tg::cuda::gemm_mma_scratch_bytes,
+                    tg::cuda::gemm_mma_sums_columns};
+constexpr Kind kSkinny{"skinny", tg::cuda::gemm_skinny, tg::cuda::gemm_skinny_scratch_bytes,
+                       [](const tg::Device&, const GemmCall&) { return false; }};
 
 void fill(char* to, DType dtype, int64_t count) {
   for (int64_t i = 0; i < count; ++i) put(to, dtype, i, some_value());
 }
 
-void test(const char* name, Function function, ScratchBytes scratch_bytes, DType in, DType out,
-          int64_t m, int64_t n, int64_t k, int64_t batch, int64_t outer, bool tf32 = false) {
+// Whether the sums of C's columns are those of `c`, as it lies in memory.
+bool sums_are_right(const GemmCall& call, const char* c, double unit) {
+  const char* const sums = static_cast<const char*>(call.epilogue.column_sums);
+  for (int64_t j = 0; j < call.n; ++j) {
+    double sum = 0, size = 0;
+    for (int64_t i = 0; i < call.m; ++i) {
+      const double value = get(c, call.out, i * call.c_row + j);
+      sum += value;
+      size += fabs(value);
+    }
+    // A few are added in float at a time, and the rest in double.
+    double allowed = 32 * unit * size + unit * fabs(sum);
+    if (call.out == DType::bfloat16) allowed += 0x1p-8 * fabs(sum);
+    if (!(fabs(get(sums, call.out, j) - sum) <= allowed)) return false;
+  }
+  return true;
+}
+
+void test(const Kind& kind, DType in, DType out, int64_t m, int64_t n, int64_t k, int64_t batch,
+          int64_t outer, bool tf32 = false) {
+  const char* const name = kind.name;
   const bool aligned = one_in(2), at_end = !aligned && one_in(2);
   GemmCall call = {};
   call.m = m, call.n = n, call.k = k, call.batch = batch, call.outer = outer;
@@ -230,12 +281,25 @@ void test(const char* name, Function function, ScratchBytes scratch_bytes, DType
     fill(residual, out, c.span);
     e.residual = residual;
   }
-  e.activated = one_in(3);
+  e.activated = one_in(2);
   e.activation = kActivations[below(sizeof kActivations / sizeof *kActivations)];
   e.p[0] = 0.125;
+  if (e.activated && tg::cuda::gemm_fuses_gradient(e.activation)) {
+    const bool in_place = !e.accumulate && one_in(3);
+    char* const kept = memory_kept->place(c.span, out, at_end);
+    fill(kept, out, c.span);
+    e.kept = in_place ? data_c : kept;
+  }
+  if (e.activated && one_in(3)) {
+    char* const x = memory_before->place(c.span, out, at_end);
+    fill(x, out, c.span);
+    e.before = x;
+  }
+  if (one_in(2) && kind.sums_columns(run->device, call))
+    e.column_sums = memory_sums->place(n, out, at_end);
 
   const DType wide = in == DType::float64 ? DType::float64 : DType::float32;
-  const size_t scratch = scratch_bytes(run->device, call);
+  const size_t scratch = kind.scratch_bytes(run->device, call);
   const int64_t scratch_elements = static_cast<int64_t>(scratch / size_of(wide));
   if (scratch > 0) {
     // The emulated device's memory begins at multiples of 256; what lies behind is checked below.
@@ -244,24 +308,31 @@ void test(const char* name, Function function, ScratchBytes scratch_bytes, DType
   }
 
   const std::vector<char> before(data_c, data_c + static_cast<size_t>(c.span) * size_of(out));
+  const char* const kept = e.kept == data_c ? before.data() : static_cast<const char*>(e.kept);
   char text[400];
   snprintf(text, sizeof text,
            "%s %s to %s, %lld x %lld x %lld (%lld, %lld), a by %lld %lld, b by %lld %lld, c by "
-           "%lld, %d multiprocessors%s%s%s%s",
+           "%lld, %d multiprocessors%s%s%s%s%s%s%s",
            name, name_of(in), name_of(out), static_cast<long long>(m), static_cast<long long>(n),
            static_cast<long long>(k), static_cast<long long>(batch), static_cast<long long>(outer),
            static_cast<long long>(a.row), static_cast<long long>(a.column),
            static_cast<long long>(b.row), static_cast<long long>(b.column),
            static_cast<long long>(c.row), run->device.multiprocessors,
            e.accumulate ? ", accumulating" : "", e.bias ? ", bias" : "",
-           e.residual ? ", residual" : "", e.activated ? ", activated" : "");
+           e.residual ? ", residual" : "", e.activated ? ", " : "",
+           e.activated ? name_of(e.activation) : "", e.kept == data_c ? " in place" : "",
+           e.before || e.column_sums ? (e.column_sums ? ", sums" : ", before") : "");
   const auto fail = [&](const char* what) {
     if (++failures <= 20) printf("FAILED: %s: %s\n", text, what);
   };
-  if (function(&run->ctx, call) != Status::ok ||
+  if (kind.run(&run->ctx, call) != Status::ok ||
       cudaStreamSynchronize(run->device.stream) != cudaSuccess)
     return fail(run->error.message());
-  ++seen[std::string(name) + ": " + run->ctx.trace.variant + (scratch > 0 ? ", split" : "")];
+  const bool divided = scratch > 0 && !e.column_sums;
+  ++seen[std::string(name) + ": " + run->ctx.trace.variant +
+         (e.column_sums ? ", sums"
+          : divided     ? ", split"
+                        : "")];
   for (size_t i = 0; i < 256 && scratch > 0; ++i)
     if (static_cast<unsigned char*>(call.scratch)[scratch + i] != 0xff)
       return fail("writes behind its scratch");
@@ -288,7 +359,13 @@ void test(const char* name, Function function, ScratchBytes scratch_bytes, DType
         double rounded = 0;
         if (e.activated) {
           rounded = fabs(x);  // before the activation, too
-          x = activated(e.activation, x, e.p[0]);
+          if (e.before) {
+            double allowed = 1.2 * (static_cast<double>(k) + 4) * unit * size;
+            if (out == DType::bfloat16) allowed += 0x1p-8 * rounded + 1e-37;
+            if (!(fabs(get(static_cast<const char*>(e.before), out, ic) - x) <= allowed))
+              return fail("what comes before the activation is wrong");
+          }
+          x = activated(e.activation, x, kept ? get(kept, out, ic) : 0, e.p[0]);
           size += 8 * fabs(x);  // slopes are at most 1.2, errors of functions a few units
         }
         if (e.residual) add(get(static_cast<const char*>(e.residual), out, ic));
@@ -309,25 +386,26 @@ void test(const char* name, Function function, ScratchBytes scratch_bytes, DType
         memcmp(data_c + static_cast<size_t>(i) * bytes, &before[static_cast<size_t>(i) * bytes],
                bytes) != 0)
       return fail("writes between the rows of C");
+  if (e.column_sums) {
+    if (!sums_are_right(call, data_c, unit)) return fail("sums of columns are wrong");
+    for (int i = 0; i < tg::Device::kArrivals; ++i)
+      if (run->device.arrivals[i] != 0) return fail("a counter is left behind");
+  }
   ++passed;
 }
 
 void simt(DType dtype, int64_t m, int64_t n, int64_t k, int64_t batch = 1, int64_t outer = 1) {
-  test("simt", tg::cuda::gemm_simt, tg::cuda::gemm_simt_scratch_bytes, dtype, dtype, m, n, k, batch,
-       outer);
+  test(kSimt, dtype, dtype, m, n, k, batch, outer);
 }
 void mma(int64_t m, int64_t n, int64_t k, int64_t batch = 1, int64_t outer = 1) {
-  test("mma", tg::cuda::gemm_mma, tg::cuda::gemm_mma_scratch_bytes, DType::bfloat16,
-       one_in(3) ? DType::float32 : DType::bfloat16, m, n, k, batch, outer);
+  test(kMma, DType::bfloat16, one_in(3) ? DType::float32 : DType::bfloat16, m, n, k, batch, outer);
 }
 void mma_tf32(int64_t m, int64_t n, int64_t k, int64_t batch = 1, int64_t outer = 1) {
-  test("mma", tg::cuda::gemm_mma, tg::cuda::gemm_mma_scratch_bytes, DType::float32, DType::float32,
-       m, n, k, batch, outer, true);
+  test(kMma, DType::float32, DType::float32, m, n, k, batch, outer, true);
 }
 void skinny(DType dtype, int64_t m, int64_t n, int64_t k, int64_t batch = 1, int64_t outer = 1) {
   const bool widens = dtype == DType::bfloat16 && one_in(3);
-  test("skinny", tg::cuda::gemm_skinny, tg::cuda::gemm_skinny_scratch_bytes, dtype,
-       widens ? DType::float32 : dtype, m, n, k, batch, outer);
+  test(kSkinny, dtype, widens ? DType::float32 : dtype, m, n, k, batch, outer);
 }
 
 constexpr DType kFloats[] = {DType::float32, DType::float64, DType::bfloat16};
@@ -401,13 +479,7 @@ void special_values() {
 
 // Every kernel and both ways of summing must have had a turn.
 void coverage() {
-  const char* const kernels[] = {"simt: gemm 128x128",          "simt: gemm 64x64",
-                                 "simt: gemm 64x64, split",     "simt: gemm 32x32",
-                                 "simt: gemm 32x32, split",     "mma: bf16 gemm 128x128",
-                                 "mma: bf16 gemm 64x64",        "mma: bf16 gemm 64x64, split",
-                                 "mma: tf32 gemm 128x128",      "mma: tf32 gemm 64x64",
-                                 "mma: tf32 gemm 64x64, split", "skinny: skinny gemm",
-                                 "skinny: skinny gemm, split"};
+  const char* const kernels[] = {"simt: gemm 128x128", "simt: gemm 64x64", "simt: gemm 64x64, split", "simt: gemm 32x32", "simt: gemm 32x32, split", "mma: bf16 gemm 128x128", "mma: bf16 gemm 64x64", "mma: bf16 gemm 64x64, split", "mma: tf32 gemm 128x128", "mma: tf32 gemm 64x64", "mma: tf32 gemm 64x64, split", "skinny: skinny gemm", "skinny: skinny gemm, split", "simt: gemm 128x128, sums", "simt: gemm 64x64, sums", "simt: gemm 32x32, sums", "mma: bf16 gemm 128x128, sums", "mma: bf16 gemm 64x64, sums", "mma: tf32 gemm 128x128, sums", "mma: tf32 gemm 64x64, sums"};
   for (const char* kernel : kernels) {
     const bool ran = seen.count(kernel) > 0;
     ran ? ++passed : ++failures;
@@ -428,7 +500,11 @@ int main(int argc, char** argv) {
   run->ctx.error = &run->error;
   run->ctx.device = &run->device;
   run->ctx.trace = {"cuda", "matmul", "", ""};
-  Region regions[6];
+  Region regions[10];
+  char* const arrivals = regions[9].place(tg::Device::kArrivals, DType::float32, false);
+  memset(arrivals, 0, sizeof(unsigned) * tg::Device::kArrivals);
+  run->device.arrivals = reinterpret_cast<unsigned*>(arrivals);
+  memory_kept = &regions[6], memory_before = &regions[7], memory_sums = &regions[8];
   memory_a = &regions[0], memory_b = &regions[1], memory_c = &regions[2];
   memory_bias = &regions[3], memory_residual = &regions[4], memory_scratch = &regions[5];
   random_cases(thinning);

@@ -1,4 +1,5 @@
-// matmul and linear: vectors, batches that broadcast, any strides, empty sides, tf32.
+// matmul and linear: vectors, batches that broadcast, any strides, empty sides, tf32; activations,
+// gradients of activations and sums of columns that products end with.
 #include <math.h>
 #include <string.h>
 
@@ -82,6 +83,77 @@ void in_tf32(Harness& h) {
   h.cuda.tf32 = false;
 }
 
+// Where the result of a gradient behind a product goes.
+enum class Over { product, kept, nothing };
+
+// The gradient of an activation behind a product, and the sums of its columns. `variant`: what is
+// to run on the device, if it matters.
+void gradient(Harness& h, DType dtype, Op op, const Shape& a_shape, const Shape& b_shape, Over over,
+              const char* variant) {
+  const int64_t k = a_shape[a_shape.ndim - 1], n = b_shape[b_shape.ndim - 1];
+  Shape shape = a_shape;
+  shape[shape.ndim - 1] = n;
+  const int64_t rows = n > 0 ? shape.count() / n : 0;
+  Value a = h.random(dtype, a_shape, some_layout(h)), b = h.random(dtype, b_shape, some_layout(h));
+  Value product = h.random(dtype, shape), kept = h.random(dtype, shape, Layout::contiguous, -1, 1);
+  Value result = h.random(dtype, shape), sums = h.random(dtype, shape_of({n}));
+  const auto run = [&](const Backend& backend, ExecContext* ctx, const TensorView* v) {
+    const TensorView& out = v[over == Over::product ? 2 : over == Over::kept ? 3 : 4];
+    const OpCall root = {op_matmul, v, 2, v[2], {}};
+    OpCall sum = {op_sum, &out, 1, v[5], {}};
+    sum.attrs.axes = (1u << (out.shape.ndim - 1)) - 1;
+    if (&backend == &h.cpu_backend) {  // one by one; it has no chains of bfloat16
+      const TensorView in[] = {v[2], v[3]};
+      std::vector<double> memory(static_cast<size_t>(out.shape.count()) + 1);
+      OpCall stage = {op, in, 2, out, {}};
+      stage.attrs.p[0] = 0.25;
+      stage.out.data = memory.data();
+      TG_TRY(backend.run(ctx, &root));
+      TG_TRY(backend.run(ctx, &stage));
+      memcpy(out.data, memory.data(), out.bytes());
+      return backend.run(ctx, &sum);
+    }
+    const ChainStage stage = {op, dtype, dtype, 2, {~kMaxChain, 0}, {0.25}, out.data};
+    const ChainCall call = {&root, out.shape, &v[3], 1, &stage, 1, 0, &sum, 1};
+    return backend.run_chain(ctx, &call);
+  };
+  Tolerance tolerance = sum_of(k, dtype);
+  tolerance.absolute *= 2 * static_cast<double>(rows + 1);
+  // A product that is rounded the other way changes a sum by that much.
+  if (dtype == DType::bfloat16)
+    tolerance.absolute += 0x1p-7 * sqrt(static_cast<double>(k * (rows + 1)));
+  if (!h.compare_memory("gradient behind a product:", {&a, &b, &product, &kept, &result, &sums},
+                        tolerance, run))
+    return;
+  if (variant)
+    h.check(strcmp(h.cuda.trace.variant, variant) == 0, "%s behind a product: %s ran instead of %s",
+            name_of(op), h.cuda.trace.variant, variant);
+}
+
+void gradients(Harness& h, DType dtype) {
+  constexpr const char* kInOne = "chain in its product";
+  for (const Op op : {op_relu_dx, op_leakyRelu_dx, op_sigmoid_dx, op_tanh_dx, op_silu_dx,
+                      op_geluErf_dx, op_geluTanh_dx})
+    for (const Over over : {Over::product, Over::kept, Over::nothing}) {
+      const int64_t m = h.pick(9, 150), n = h.pick(9, 150), k = h.pick(1, 60);
+      gradient(h, dtype, op, shape_of({m, k}), shape_of({k, n}), over, kInOne);
+      const int64_t rows = h.pick(4, 12);
+      gradient(h, dtype, op, shape_of({3, rows, k}), shape_of({k, n}), over, nullptr);
+    }
+  // Ops that a product does not end with.
+  gradient(h, dtype, op_softplus_dx, shape_of({20, 9}), shape_of({9, 20}), Over::product, "chain");
+  // Sums that it leaves to a reduction: of few rows or columns, of many terms, of several products.
+  for (const Shape& a : {shape_of({1, 20}), shape_of({8, 20}), shape_of({40, 3000})})
+    gradient(h, dtype, op_tanh_dx, a, shape_of({a[1], 33}), Over::product, nullptr);
+  gradient(h, dtype, op_tanh_dx, shape_of({33, 20}), shape_of({20, 1}), Over::product, nullptr);
+  gradient(h, dtype, op_tanh_dx, shape_of({3, 12, 20}), shape_of({3, 20, 15}), Over::product,
+           nullptr);
+  // Nothing to sum gives zeros; nothing to give is no error.
+  gradient(h, dtype, op_relu_dx, shape_of({0, 5}), shape_of({5, 12}), Over::product, nullptr);
+  gradient(h, dtype, op_relu_dx, shape_of({12, 5}), shape_of({5, 0}), Over::nothing, nullptr);
+  gradient(h, dtype, op_sigmoid_dx, shape_of({12, 0}), shape_of({0, 12}), Over::kept, nullptr);
+}
+
 }  // namespace
 
 void matmul_cases(Harness& h) {
@@ -114,6 +186,7 @@ void matmul_cases(Harness& h) {
         chain(h, dtype, activation, false, false);
         chain(h, dtype, activation, false, true);
       }
+    gradients(h, dtype);
     // Nothing to sum gives zeros; nothing to give is no error.
     for (const int64_t size : {0, 1}) {
       multiply(h, dtype, shape_of({5, 0}), shape_of({0, 4}), Layout::contiguous);
