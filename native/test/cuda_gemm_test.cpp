@@ -365,8 +365,14 @@ void test(const Kind& kind, DType in, DType out, int64_t m, int64_t n, int64_t k
             if (!(fabs(get(static_cast<const char*>(e.before), out, ic) - x) <= allowed))
               return fail("what comes before the activation is wrong");
           }
-          x = activated(e.activation, x, kept ? get(kept, out, ic) : 0, e.p[0]);
-          size += 8 * fabs(x);  // slopes are at most 1.2, errors of functions a few units
+          const double at = kept ? get(kept, out, ic) : 0;
+          x = activated(e.activation, x, at, e.p[0]);
+          if (kept) {  // a multiple of what comes before
+            const double slope = fabs(activated(e.activation, 1, at, e.p[0]));
+            rounded *= slope;
+            if (slope > 1) size *= slope;
+          }
+          size += 8 * fabs(x);  // other slopes are at most 1.2, errors of functions a few units
         }
         if (e.residual) add(get(static_cast<const char*>(e.residual), out, ic));
         written[static_cast<size_t>(ic)] = true;
