@@ -35,7 +35,7 @@ struct Counting {
     double* data = static_cast<double*>(engine.table().at(slot).view.data);
     for (int64_t i = 0; i < kLength; ++i) data[i] = 0;
     w = engine.table().handle_of(slot);
-    std::unique_ptr<Graph> graph(new Graph(engine, 0, 0));
+    std::unique_ptr<Graph> graph(new Graph(engine, 0, 0, 0));
     engine.set_recorder(graph.get());
     const double operands[] = {w, 1};
     Status status = engine.run(op_add, operands, 2, 2, nullptr, 0, &sum);
