@@ -228,10 +228,12 @@ void streams() {
 
   // Memory is there when its stream has come so far: what other streams write earlier is lost.
   float early = 3, *late;
+  hold = true;
   cudaLaunchHostFunc(a, slow, &seen[0]);
   cudaMallocAsync(&late, 4, a);
   cudaMemcpyAsync(late, &early, 4, cudaMemcpyHostToDevice, b);
   cudaStreamSynchronize(b);
+  hold = false;
   cudaMemcpyAsync(&early, late, 4, cudaMemcpyDeviceToHost, a);
   check(early != early, "memory of another stream, too early");
   cudaFreeAsync(late, a);
@@ -248,9 +250,11 @@ void streams() {
   check(back == 3, "pageable memory");
   // So does cudaMemcpy: a stream that does not mind the null stream may see what was there before.
   seen[0] = 0;
+  hold = true;
   cudaLaunchHostFunc(nullptr, slow, &seen[0]);
   cudaMemcpy(d, &value, 4, cudaMemcpyHostToDevice);
   check(seen[0] == 0, "cudaMemcpy to the device does not wait for the copy");
+  hold = false;
   check(cudaMemcpy(&back, d, 4, cudaMemcpyDeviceToHost) == cudaSuccess && seen[0] != 0 && back == 4,
         "cudaMemcpy to the host does");
   setenv("TAPEGRAD_EMULATION_WAITS", "0", 1);
