@@ -42,6 +42,17 @@ __device__ __forceinline__ RowSums<Compute<T>> sums_of(Op op, const Compute<T> (
   return s;
 }
 
+// Of a thread's share of a row. Apart from the kernel, whose registers are all in use.
+template <class T>
+__device__ __attribute__((noinline)) void note_negatives(const SoftmaxJob<T>& job, int64_t number,
+                                                         int member) {
+  const T* const target = job.other + offsets_of(job.lanes, number).at[1];
+  for (int64_t i = member; i < job.n; i += job.group) {
+    const Compute<T> value = widen(target[i * job.step_other]);
+    if (value < 0) job.check.fail(number * job.n + i, static_cast<float>(value));
+  }
+}
+
 // Gradients of softmax and logSoftmax, and crossEntropy with its gradient for probabilities.
 template <class T, int kEach, bool kWhole>
 __global__ void __launch_bounds__(kMostThreads)
@@ -75,10 +86,7 @@ __global__ void __launch_bounds__(kMostThreads)
       if (loss) {
 #pragma unroll
         for (int e = 0; e < kEach; ++e)
-          if (other[e] < 0) {
-            job.check.fail(number * n + slots.element(first, e), static_cast<float>(other[e]));
-            part.sum = not_a_number<C>();
-          }
+          if (other[e] < 0) part.sum = not_a_number<C>();
       }
       if (!kWhole && exps && most != before) {
         sums.rebase(before, most);
@@ -101,6 +109,7 @@ __global__ void __launch_bounds__(kMostThreads)
                           ? not_a_number<C>()
                           : static_cast<C>(sums.weight * logarithm(sums.sum) + sums.total);
       if (slots.member == 0 && n > 0) job.out[at.at[2]] = narrow<T>(value);
+      if (sum != sum && n > 0) note_negatives(job, number, slots.member);
       continue;
     }
     const C factor = job.g && n > 0 ? widen(job.g[number * job.g_stride]) : C(1);
