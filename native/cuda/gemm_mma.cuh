@@ -347,14 +347,14 @@ template <int bm, int bn, int warps_m, int warps_n, class T>
 Status start(ExecContext* ctx, const GemmCall& call, const Choice<T>& choice) {
   const int64_t splits = choice.plan.splits;
   MmaArgs<T> args = {choice.a,
-                           choice.b,
-                           call.m,
-                           call.n,
-                           call.k,
-                           choice.plan.chunk,
-                           call.outer * call.batch,
-                           splits > 1 ? static_cast<float*>(call.scratch) : nullptr,
-                           result_of(call)};
+                     choice.b,
+                     call.m,
+                     call.n,
+                     call.k,
+                     choice.plan.chunk,
+                     call.outer * call.batch,
+                     splits > 1 ? static_cast<float*>(call.scratch) : nullptr,
+                     result_of(call)};
   sum_columns_of(*ctx->device, call, &args.result);
   Grid grid = tile_grid(call, bm, bn, splits, warps_m * warps_n * 32);
   const auto with = [&](auto a_lines, auto b_lines) {

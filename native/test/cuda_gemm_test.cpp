@@ -485,7 +485,16 @@ void special_values() {
 
 // Every kernel and both ways of summing must have had a turn.
 void coverage() {
-  const char* const kernels[] = {"simt: gemm 128x128", "simt: gemm 64x64", "simt: gemm 64x64, split", "simt: gemm 32x32", "simt: gemm 32x32, split", "mma: bf16 gemm 128x128", "mma: bf16 gemm 64x64", "mma: bf16 gemm 64x64, split", "mma: tf32 gemm 128x128", "mma: tf32 gemm 64x64", "mma: tf32 gemm 64x64, split", "skinny: skinny gemm", "skinny: skinny gemm, split", "simt: gemm 128x128, sums", "simt: gemm 64x64, sums", "simt: gemm 32x32, sums", "mma: bf16 gemm 128x128, sums", "mma: bf16 gemm 64x64, sums", "mma: tf32 gemm 128x128, sums", "mma: tf32 gemm 64x64, sums"};
+  const char* const kernels[] = {"simt: gemm 128x128",           "simt: gemm 64x64",
+                                 "simt: gemm 64x64, split",      "simt: gemm 32x32",
+                                 "simt: gemm 32x32, split",      "mma: bf16 gemm 128x128",
+                                 "mma: bf16 gemm 64x64",         "mma: bf16 gemm 64x64, split",
+                                 "mma: tf32 gemm 128x128",       "mma: tf32 gemm 64x64",
+                                 "mma: tf32 gemm 64x64, split",  "skinny: skinny gemm",
+                                 "skinny: skinny gemm, split",   "simt: gemm 128x128, sums",
+                                 "simt: gemm 64x64, sums",       "simt: gemm 32x32, sums",
+                                 "mma: bf16 gemm 128x128, sums", "mma: bf16 gemm 64x64, sums",
+                                 "mma: tf32 gemm 128x128, sums", "mma: tf32 gemm 64x64, sums"};
   for (const char* kernel : kernels) {
     const bool ran = seen.count(kernel) > 0;
     ran ? ++passed : ++failures;

@@ -285,8 +285,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
   // Within the device nobody waits, and pageable memory has been read, but not arrived yet: to
   // streams that do not mind the null stream this may be news.
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-  if (!to_device || (kind == cudaMemcpyHostToDevice && is_pinned(from)))
-    TG_STEP(drain(nullptr));
+  if (!to_device || (kind == cudaMemcpyHostToDevice && is_pinned(from))) TG_STEP(drain(nullptr));
   return device_state();
 }
 cudaError_t cudaMemset(void* to, int value, size_t bytes) {
