@@ -113,9 +113,10 @@ Status Program::open_device() {
   context_.operands = device_scratch<1>;
   context_.device = run.device;
   context_.step = static_cast<const StepState*>(run.block->data);
-  if (clear_faults() != Status::ok)
-    return engine_.error().set(Status::device, "%s", error_.message());
-  return engine_.finish(device());  // what eager calls left in constants and parameters
+  // Memory comes with the eager calls' stream, and so does what they left in constants.
+  TG_TRY(engine_.finish(device()));
+  const Status status = clear_faults();
+  return status == Status::ok ? status : engine_.error().set(status, "%s", error_.message());
 }
 
 // One call on the program's stream, or into the graph that it records.
