@@ -1,6 +1,7 @@
 // Builds and runs the native tests: node scripts/native-test.mjs [--sanitize | --thread | --cuda | --arm64] [-R <tests>]
-// --sanitize: with AddressSanitizer and UBSan, beside the addon's (sanitize.mjs); --thread: with ThreadSanitizer; --cuda: those of the CUDA kernels
-// on an emulated device, and only those; --arm64: cross-compiled and run by QEMU. Further arguments go to ctest.
+// --sanitize: with AddressSanitizer and UBSan, beside the addon's (sanitize.mjs); --thread: with ThreadSanitizer;
+// --cuda: those of the CUDA kernels on an emulated device, and only those; --arm64: cross-compiled and run by QEMU.
+// Further arguments go to ctest.
 import { existsSync } from 'node:fs';
 import { configureSanitized, has, jobs, needSanitizers, run, skip } from './tools.mjs';
 

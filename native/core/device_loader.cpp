@@ -47,8 +47,7 @@ const DeviceLibrary* DeviceLoader::open(Attempt* attempt) {
   if (found->abi != kDeviceAbi || found->backend_abi != kBackendAbi)
     return refuse(
         "it is of another version of tapegrad (interfaces %u and %u instead of %u and %u): build "
-        "it "
-        "again with npm run build:cuda",
+        "it again with npm run build:cuda",
         found->abi, found->backend_abi, kDeviceAbi, kBackendAbi);
   if (found->fingerprint != device_fingerprint())
     return refuse("%s",

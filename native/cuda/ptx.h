@@ -219,30 +219,6 @@ __device__ __forceinline__ void tma_load_multicast(void* shared, const CUtensorM
       : "memory");
 }
 
-// From shared memory; what lies outside the tensor is not written. Generic writes to `shared`
-// need fence_async_shared() by their threads, and a barrier, before.
-__device__ __forceinline__ void tma_store(const CUtensorMap* map, const void* shared, int x, int y,
-                                          int z, int w) {
-  asm volatile(
-      "cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5}], "
-      "[%1];" ::"l"(map),
-      "r"(shared_address(shared)), "r"(x), "r"(y), "r"(z), "r"(w)
-      : "memory");
-}
-__device__ __forceinline__ void tma_store_commit() {
-  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
-}
-// Until the stores of all but this thread's last `pending` groups have read their shared memory.
-template <int pending>
-__device__ __forceinline__ void tma_store_wait_read() {
-  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(pending) : "memory");
-}
-
-// This thread's writes to shared memory, for the copy engine and the tensor cores.
-__device__ __forceinline__ void fence_async_shared() {
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
-
 // --- Warpgroups (sm_90a) -----------------------------------------------------------------------
 
 // Hands registers back, or takes them, for each thread of the warpgroup; a multiple of 8.

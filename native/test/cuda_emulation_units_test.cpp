@@ -250,10 +250,9 @@ CUtensorMap map_of(void* data, int columns, int rows, int planes, int box_column
   return map;
 }
 
-// Loads a box of 64 columns and 16 rows, shows it as it lies, and stores it elsewhere.
-__global__ void box_there_and_back(const __grid_constant__ CUtensorMap from,
-                                   const __grid_constant__ CUtensorMap to, int x, int y, int z,
-                                   uint16_t* raw) {
+// Loads a box of 64 columns and 16 rows, and shows it as it lies.
+__global__ void box_as_it_lies(const __grid_constant__ CUtensorMap from, int x, int y, int z,
+                               uint16_t* raw) {
   unsigned char* const tile = dynamic();
   uint64_t* const barrier = reinterpret_cast<uint64_t*>(tile + 2048);
   if (threadIdx.x == 0) mbarrier_init(barrier, 1);
@@ -266,11 +265,6 @@ __global__ void box_there_and_back(const __grid_constant__ CUtensorMap from,
   mbarrier_wait(barrier, 0);
   for (int i = threadIdx.x; i < 1024; i += blockDim.x)
     raw[i] = reinterpret_cast<uint16_t*>(tile)[i];
-  if (threadIdx.x == 0) {
-    tma_store(&to, tile, x, y, z);
-    tma_store_commit();
-    tma_store_wait_read<0>();
-  }
 }
 
 void boxes() {
@@ -279,27 +273,21 @@ void boxes() {
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<uint16_t>(i + 1);
   for (const int at : {0, 1}) {  // within the tensor; over its edges
     const int x = at ? 40 : 8, y = at ? -3 : 2, z = 1;
-    uint16_t *from = upload(values), *to = upload(std::vector<uint16_t>(values.size()));
-    uint16_t* raw = upload(std::vector<uint16_t>(1024));
-    launch(box_there_and_back, dim3(1), dim3(32), Shared{2048 + 8},
-           map_of(from, columns, rows, planes, 64, 16), map_of(to, columns, rows, planes, 64, 16),
-           x, y, z, raw);
+    uint16_t *from = upload(values), *raw = upload(std::vector<uint16_t>(1024));
+    launch(box_as_it_lies, dim3(1), dim3(32), Shared{2048 + 8},
+           map_of(from, columns, rows, planes, 64, 16), x, y, z, raw);
     cudaFree(from);
-    const std::vector<uint16_t> tile = download(raw, 1024), back = download(to, values.size());
-    bool swizzled = true, stored = true;
-    std::vector<uint16_t> expected(values.size());
+    const std::vector<uint16_t> tile = download(raw, 1024);
+    bool swizzled = true;
     for (int r = 0; r < 16; ++r)
       for (int c = 0; c < 64; ++c) {
         const int gx = x + c, gy = y + r;
         const bool in = gx < columns && gy >= 0 && gy < rows;
         const size_t place = static_cast<size_t>((z * rows + gy) * columns + gx);
-        if (in) expected[place] = values[place];
         const size_t piece = static_cast<size_t>(r * 64 + ((c / 8) ^ (r % 8)) * 8 + c % 8);
         swizzled &= tile[piece] == (in ? values[place] : 0);
       }
-    stored = back == expected;
     check(swizzled, "a box comes swizzled, with zeros outside");
-    check(stored, "and goes back to where it was, and nowhere else");
   }
 }
 

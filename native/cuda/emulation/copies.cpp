@@ -136,21 +136,4 @@ void tma_load(void* shared, const CUtensorMap* encoded, uint64_t* barrier, unsig
   }
 }
 
-void tma_store(const CUtensorMap* encoded, const void* shared, const int* at, int rank) {
-  need(90, "cp.async.bulk.tensor");
-  BulkStore store = {decode(encoded), static_cast<const unsigned char*>(shared), {}};
-  if (store.map.rank != rank)
-    fail("a tensor map of %d dimensions with %d coordinates", store.map.rank, rank);
-  check_shared(shared, store.map.box_bytes(), 128, "cp.async.bulk.tensor");
-  memcpy(store.at, at, sizeof *at * static_cast<size_t>(rank));
-  units_of(*running).stores.open.push_back(store);
-}
-
-void tma_store_commit() { units_of(*running).stores.commit(); }
-
-void tma_store_wait(int pending) {
-  units_of(*running).stores.wait(pending,
-                                 [](const BulkStore& s) { store_box(s.map, s.at, s.from); });
-}
-
 }  // namespace tg::emulation

@@ -21,9 +21,6 @@ bool mbarrier_test(const uint64_t* barrier, uint32_t parity);
 void mbarrier_wait(const uint64_t* barrier, uint32_t parity);
 void tma_load(void* shared, const CUtensorMap* map, uint64_t* barrier, unsigned blocks,
               const int* at, int rank);
-void tma_store(const CUtensorMap* map, const void* shared, const int* at, int rank);
-void tma_store_commit();
-void tma_store_wait(int pending);
 void wgmma_fence();
 void wgmma_commit();
 void wgmma_wait(int pending);
@@ -127,18 +124,6 @@ void tma_load_multicast(void* shared, const CUtensorMap* map, uint64_t* barrier,
   const int place[] = {at...};
   emulation::tma_load(shared, map, barrier, blocks, place, sizeof...(at));
 }
-template <class... Coordinates>
-void tma_store(const CUtensorMap* map, const void* shared, Coordinates... at) {
-  const int place[] = {at...};
-  emulation::tma_store(map, shared, place, sizeof...(at));
-}
-inline void tma_store_commit() { emulation::tma_store_commit(); }
-template <int pending>
-void tma_store_wait_read() {
-  emulation::tma_store_wait(pending);
-}
-inline void fence_async_shared() {}
-
 template <int registers>
 void release_registers() {
   static_assert(registers >= 24 && registers <= 256 && registers % 8 == 0, "what setmaxnreg takes");

@@ -110,15 +110,6 @@ void load_box(const TensorMap& map, const int* at, unsigned char* shared) {
              });
 }
 
-void store_box(const TensorMap& map, const int* at, const unsigned char* shared) {
-  each_piece(map, at, reinterpret_cast<uintptr_t>(shared),
-             [&](uint64_t global, uintptr_t from, size_t bytes) {
-               if (global)
-                 memcpy(reinterpret_cast<void*>(global), reinterpret_cast<const void*>(from),
-                        bytes);
-             });
-}
-
 }  // namespace tg::emulation
 
 using namespace tg::emulation;

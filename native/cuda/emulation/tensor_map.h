@@ -32,8 +32,7 @@ inline uintptr_t swizzled(uintptr_t address, int mode) {
   return address ^ (address >> 7 & ((1u << bits) - 1)) << 4;
 }
 
-// The box at element `at` of the tensor, to or from shared memory.
+// The box at element `at` of the tensor, to shared memory.
 void load_box(const TensorMap& map, const int* at, unsigned char* shared);
-void store_box(const TensorMap& map, const int* at, const unsigned char* shared);
 
 }  // namespace tg::emulation

@@ -25,9 +25,6 @@ void check_units_at_end(const Thread& thread) {
   if (!units) return;
   const Warpgroup& group = units->warpgroups[thread.index / 128];
   if (!group.work.idle()) fail("the thread ends before its wgmma has been waited for");
-  if (units->threads.empty()) return;
-  if (!units->threads[static_cast<size_t>(thread.index)].stores.idle())
-    fail("the thread ends before its bulk stores have read their shared memory");
 }
 
 Units& units_of(Block& block) {

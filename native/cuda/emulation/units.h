@@ -16,11 +16,6 @@ struct AsyncCopy {
   const void* from;
   int bytes, valid;
 };
-struct BulkStore {
-  TensorMap map;
-  const unsigned char* from;
-  int at[5];
-};
 
 // Work of one thread, in groups that it commits and waits for.
 template <class Work>
@@ -47,7 +42,6 @@ struct Groups {
 
 struct ThreadUnits {
   Groups<AsyncCopy> copies;
-  Groups<BulkStore> stores;
 };
 
 // The registers that one or more wgmmas of a warpgroup add to, while these are under way.
